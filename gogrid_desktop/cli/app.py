@@ -1,0 +1,34 @@
+"""The commands `gogrid` and `gogrid-desktop`. Sub-commands import what they need when they run, so that each starts fast."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from gogrid_desktop.cli import coordinator, doctor, settings, tray
+from gogrid_desktop.errors import GoGridError
+
+app = typer.Typer(
+    help="Lend your idle GPU to a grid that runs LLM inference.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.add_typer(coordinator.app, name="coordinator")
+app.add_typer(settings.app, name="settings")
+app.command()(doctor.doctor)
+app.command()(tray.tray)
+
+
+def main() -> None:
+    """Run a command; an error is one message with its remedy on standard error, and its own exit code."""
+    try:
+        app()
+    except GoGridError as error:
+        Console(stderr=True, highlight=False).print(f"[red]{error.message}[/red] {error.remedy}".rstrip())
+        sys.exit(error.exit_code)
+
+
+def tray_main() -> None:
+    """The windowed entry: the tray, whatever the arguments."""
+    sys.argv[1:1] = ["tray"]
+    main()

@@ -1,0 +1,1 @@
+"""The grid client: the only importer of httpx."""

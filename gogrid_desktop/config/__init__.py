@@ -1,0 +1,1 @@
+"""Settings: typed, bounded, with units; stored atomically."""

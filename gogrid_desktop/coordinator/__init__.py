@@ -1,0 +1,1 @@
+"""The coordinator: jobs, leases and the OpenAI face over one database."""

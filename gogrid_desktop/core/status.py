@@ -1,0 +1,74 @@
+"""What the agent tells tray and command line about itself: one value, small enough to be sent whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gogrid_desktop.core.profiles import NOTHING, Limits, Profile
+
+
+class AgentState(StrEnum):
+    """The seven states that the tray icon draws."""
+
+    STARTING = "starting"
+    SHARING = "sharing"
+    GENTLE = "gentle"  # sharing less than the person's own setting would allow
+    PAUSED = "paused"
+    IDLE = "idle"  # nothing to do
+    OFFLINE = "offline"  # the coordinator does not answer
+    NEEDS_YOU = "needs_you"  # something only the person can mend
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One ceiling that held when the decision was made, and its sentence."""
+
+    rule: str
+    ceiling: Profile
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts since the agent started; shown to the volunteer and checked by the demo."""
+
+    jobs: int = 0
+    jobs_failed: int = 0
+    tokens: int = 0
+    leases: int = 0
+    heartbeats: int = 0
+    resumed: int = 0
+    yields: int = 0
+    worker_restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """Everything that tray and command line show. Times are seconds since the epoch, rates per second."""
+
+    version: str
+    pid: int
+    state: AgentState = AgentState.STARTING
+    profile: Profile = Profile.PAUSED
+    headline: str = "Starting"
+    reason: str = ""
+    what_next: str = ""
+    reasons: tuple[Reason, ...] = ()
+    limits: Limits = NOTHING
+    sharing: bool = True
+    snooze_until: float | None = None
+    problem: str = ""
+    notice: str = ""
+    connected: bool = False
+    coordinator: str = ""
+    node_name: str = ""
+    idle_source: str = ""
+    idle_s: float | None = None
+    worker: str = "none"
+    worker_pid: int | None = None
+    model: str = ""
+    slots: int = 0
+    jobs_running: int = 0
+    tokens_per_s: float = 0.0
+    totals: Totals = field(default_factory=Totals)

@@ -1,0 +1,50 @@
+"""Where the running agent listens: a small file in the runtime folder, readable by its owner alone.
+
+On POSIX a unix socket (0600), elsewhere a loopback TCP port; the token is required on both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gogrid_desktop.errors import AgentUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`address` is a socket path for `unix`, `host:port` for `tcp`."""
+
+    transport: str
+    address: str
+    token: str
+    pid: int
+    version: int
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def write_endpoint(path: Path, endpoint: Endpoint) -> None:
+    """Write atomically with mode 0600."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        json.dump(asdict(endpoint), out)
+    temporary.replace(path)
+
+
+def read_endpoint(path: Path) -> Endpoint:
+    """Read it; AgentUnavailable when there is none or it is not whole."""
+    try:
+        return Endpoint(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise AgentUnavailable("No GoGrid agent runs for this user.", "Start it with: gogrid agent run") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise AgentUnavailable(
+            f"The agent's address in {path} cannot be read: {error}.", "Restart the agent: gogrid agent run"
+        ) from error

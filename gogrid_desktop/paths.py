@@ -1,0 +1,56 @@
+"""Where GoGrid keeps its files: the platform's own folders, or all below `GOGRID_HOME` (development, tests, demo)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+
+@dataclass(frozen=True, slots=True)
+class AppPaths:
+    """The folders of one user; none is created by asking for it."""
+
+    config: Path
+    state: Path
+    runtime: Path
+    models: Path
+    coordinator: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.config / "settings.toml"
+
+    @property
+    def endpoint_file(self) -> Path:
+        """Address and token of the running agent (0600)."""
+        return self.runtime / "agent.json"
+
+    @property
+    def agent_lock(self) -> Path:
+        return self.runtime / "agent.lock"
+
+
+def app_paths() -> AppPaths:
+    """The folders for this process, from `GOGRID_HOME` when it is set."""
+    home = os.environ.get("GOGRID_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return AppPaths(root / "config", root / "state", root / "run", root / "models", root / "coordinator")
+    dirs = PlatformDirs("gogrid", appauthor=False)
+    data = Path(dirs.user_data_dir)
+    return AppPaths(
+        Path(dirs.user_config_dir),
+        Path(dirs.user_state_dir),
+        Path(dirs.user_runtime_dir) / "gogrid",
+        data / "models",
+        data / "coordinator",
+    )
+
+
+def private_dir(path: Path) -> Path:
+    """Make `path` with mode 0700 (parents too where missing) and return it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,308 @@
+"""The grid protocol between a node and its coordinator: enrolment, leases, reports.
+
+A write counts only with the newest fence of its job. Tokens are the truth: a chunk is taken iff both of its counters
+equal what the coordinator has, and every verdict says what that is, so that a node can go on from there.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROTOCOL_VERSION = 1
+HEARTBEAT_S = 5.0
+LEASE_S = 20.0
+SWEEP_S = 2.0
+#: Least time between two reports of a node while tokens flow; over `REPORTS_PER_S` the answer is 429.
+REPORT_INTERVAL_S = 0.25
+REPORTS_PER_S = 10
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Wire(BaseModel):
+    """Unknown fields are refused: a newer peer must raise the protocol version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JobKind(StrEnum):
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+    PROBE = "probe"
+
+
+class Priority(StrEnum):
+    CRITICAL = "critical"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+    BATCH = "batch"
+
+
+class Message(Wire):
+    """One chat message; `content` is plain text."""
+
+    role: Literal["system", "user", "assistant", "tool", "developer"]
+    content: str
+    name: str | None = None
+
+
+class SamplingParams(Wire):
+    """How to draw. Position-keyed: the draw at a position depends on seed, choice and position alone."""
+
+    max_tokens: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 40
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    choice: Annotated[int, Field(ge=0)] = 0
+    stop: tuple[str, ...] = ()
+
+
+class Have(Wire):
+    """How far a job is: tokens generated and UTF-8 bytes of text released."""
+
+    tokens: Count = 0
+    bytes: Count = 0
+
+
+class Job(Wire):
+    """What a node needs to run, or to go on with, one choice of a request."""
+
+    id: str
+    kind: JobKind
+    model: Sha256
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    rendered_at: float
+    params: SamplingParams
+    priority: Priority = Priority.NORMAL
+    deadline: float
+    prompt_tokens: Count | None = None
+    prompt_hash: str | None = None
+    token_ids: tuple[int, ...] = ()
+    have: Have = Have()
+
+
+class Lease(Wire):
+    """`alone`: run nothing beside this job (it is suspected of killing workers)."""
+
+    id: str
+    fence: Count
+    job: Job
+    alone: bool = False
+
+
+class Invite(Wire):
+    """Body of `POST /grid/v1/nodes`."""
+
+    invite: str
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    platform: str = ""
+    version: str = ""
+    protocol: int = PROTOCOL_VERSION
+
+
+class Enrolled(Wire):
+    node_id: str
+    node_token: str
+    coordinator: str = ""
+
+
+class LeaseCall(Wire):
+    """Body of `POST /grid/v1/leases?wait=25`. `poll` is fresh for each call; a newer poll closes the older."""
+
+    poll: str
+    slots: Annotated[int, Field(ge=1, le=1024)]
+    models_resident: tuple[Sha256, ...] = ()
+    models_on_disk: tuple[Sha256, ...] = ()
+    backend: str = ""
+    budget_bytes: Count = 0
+    context: Annotated[int, Field(ge=1)]
+    kinds: tuple[JobKind, ...] = (JobKind.CHAT, JobKind.COMPLETION)
+    prefixes: tuple[str, ...] = ()
+
+
+class Leases(Wire):
+    """200 of the lease call. `none_because` counts the reasons when `leases` is empty (sent with 200 too)."""
+
+    leases: tuple[Lease, ...] = ()
+    none_because: dict[str, int] = {}
+
+
+class Chunk(Wire):
+    """Tokens and text from a position on. `text` may lag behind by partial characters and possible stop strings."""
+
+    tokens_before: Count
+    bytes_before: Count
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class Complete(Wire):
+    """Totals of the finished job; taken only when they equal what the coordinator has."""
+
+    type: Literal["complete"] = "complete"
+    tokens: Count
+    bytes: Count
+    finish_reason: FinishReason
+
+
+class ReleaseReason(StrEnum):
+    YIELDED = "yielded"
+    DRAINED = "drained"
+    SHUTDOWN = "shutdown"
+    NEEDS_CONTEXT = "needs_context"
+    INCOMPATIBLE = "incompatible"
+
+
+class Release(Wire):
+    """Blameless: the tokens so far stay with the job. `needs_context` says how many tokens it would take."""
+
+    type: Literal["release"] = "release"
+    reason: ReleaseReason
+    needs_context: Count | None = None
+
+
+class Rejected(Wire):
+    """The request's own fault: becomes a 4xx for the submitter at once."""
+
+    type: Literal["rejected"] = "rejected"
+    code: str
+    param: str | None = None
+    message: str
+
+
+class FaultKind(StrEnum):
+    JOB = "job"  # this job failed by itself (alone in the worker, or a step failed for it alone)
+    WORKER = "worker"  # the worker failed for a reason that suspects nobody
+    SUSPECT = "suspect"  # the worker died of a fault of its own (SIGSEGV, SIGABRT, hang) while this job ran in it
+
+
+class Fault(Wire):
+    type: Literal["fault"] = "fault"
+    kind: FaultKind
+    message: str
+
+
+End = Annotated[Complete | Release | Rejected | Fault, Field(discriminator="type")]
+
+
+class PromptFacts(Wire):
+    """Length and hash of the tokenised prompt; sent with the first chunk of a lease or before it."""
+
+    tokens: Count
+    hash: str
+
+
+class LeaseReport(Wire):
+    """What a node has to say of one lease. Chunks apply in order, then at most one end."""
+
+    lease: str
+    fence: Count
+    prompt: PromptFacts | None = None
+    prefilled: Count = 0
+    chunks: tuple[Chunk, ...] = ()
+    end: End | None = None
+
+
+class NodeState(Wire):
+    """What the operator sees of a node."""
+
+    profile: str = ""
+    reason: str = ""
+    tokens_per_s: float = 0.0
+
+
+class Report(Wire):
+    """Body of `POST /grid/v1/reports`; also the heartbeat. `held`: every lease the node has, by id."""
+
+    poll: str
+    held: tuple[str, ...] = ()
+    state: NodeState = NodeState()
+    leases: tuple[LeaseReport, ...] = ()
+
+
+class Verdict(StrEnum):
+    RENEWED = "renewed"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    DONE = "done"  # this end was taken, now or the first time it was sent
+
+
+class LeaseVerdict(Wire):
+    lease: str
+    verdict: Verdict
+    have: Have = Have()
+
+
+class Directives(Wire):
+    """`fetch`: models (sha256) that this node had better have."""
+
+    drain: bool = False
+    fetch: tuple[Sha256, ...] = ()
+    message: str = ""
+
+
+class Reported(Wire):
+    """Answer to a report: a verdict for each lease that the report names or holds."""
+
+    verdicts: tuple[LeaseVerdict, ...] = ()
+    directives: Directives = Directives()
+
+
+class CatalogueModel(Wire):
+    """A model of the catalogue. `size_bytes` of the file, `context` in tokens."""
+
+    sha256: Sha256
+    id: str
+    size_bytes: Count
+    context: Count
+    created: int
+    file: bool = False  # the coordinator can send the file itself
+
+
+class Catalogue(Wire):
+    models: tuple[CatalogueModel, ...] = ()
+
+
+class LedgerEntry(Wire):
+    """One chunk that was taken: who gave which positions under which fence."""
+
+    node: str
+    fence: Count
+    tokens_before: Count
+    tokens: Count
+    bytes_before: Count
+    bytes: Count
+
+
+class ChoiceState(Wire):
+    index: int
+    job: str
+    state: str
+    have: Have
+    finish_reason: FinishReason | None = None
+    prompt_tokens: Count | None = None
+    error: str = ""
+    ledger: tuple[LedgerEntry, ...] = ()
+
+
+class RequestState(Wire):
+    """Answer to `GET /grid/v1/requests/{id}`: counts only, no text."""
+
+    id: str
+    model: str
+    created: float
+    choices: tuple[ChoiceState, ...]

@@ -1,0 +1,1 @@
+"""The inference subprocess: one model, many sequences. Never touches the network."""

@@ -1,0 +1,232 @@
+"""What agent and worker say to each other: one JSON object per line on the worker's standard input and output.
+
+Standard output carries these alone. End of standard input means exit at once. A job is named by its lease id.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from gogrid_desktop.core.profiles import Limits
+from gogrid_desktop.protocol.grid import Chunk, FinishReason, Job
+
+MAX_LINE_BYTES = 16 * 2**20
+
+
+class Frame(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- to the worker -------------------------------------------------------------------------------------------------
+
+
+class Load(Frame):
+    """Load this file. `context`: most tokens of one sequence; `total_context`: KV cells shared by all `slots`."""
+
+    type: Literal["load"] = "load"
+    path: str
+    sha256: str
+    context: int
+    total_context: int
+    slots: int
+    threads: int = 0  # 0 = as many as there are physical cores
+    gpu_layers: int = 0
+
+
+class Start(Frame):
+    """Run a job, or go on with it from `job.token_ids` and `job.have.bytes`."""
+
+    type: Literal["start"] = "start"
+    lease: str
+    fence: int
+    job: Job
+
+
+class Cancel(Frame):
+    """Stop a job; answered by `Cancelled` after the last chunk of it."""
+
+    type: Literal["cancel"] = "cancel"
+    lease: str
+
+
+class SetLimits(Frame):
+    """Hold to these limits from the next micro-step on; answered by `Applied`."""
+
+    type: Literal["limits"] = "limits"
+    seq: int
+    limits: Limits
+
+
+class Pause(Frame):
+    """Begin no step until `Resume`; a running step is stopped. Answered by `Applied`."""
+
+    type: Literal["pause"] = "pause"
+    seq: int
+
+
+class Resume(Frame):
+    type: Literal["resume"] = "resume"
+    seq: int
+
+
+class Unload(Frame):
+    """Give all memory of the model back; running jobs are cancelled first."""
+
+    type: Literal["unload"] = "unload"
+
+
+class Ping(Frame):
+    type: Literal["ping"] = "ping"
+    seq: int
+
+
+Command = Annotated[Load | Start | Cancel | SetLimits | Pause | Resume | Unload | Ping, Field(discriminator="type")]
+COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+
+# --- from the worker -----------------------------------------------------------------------------------------------
+
+
+class Hello(Frame):
+    """First frame. `backends`: the compute devices that llama.cpp sees ("CPU", "CUDA0", ...)."""
+
+    type: Literal["hello"] = "hello"
+    version: str
+    pid: int
+    backends: tuple[str, ...] = ()
+
+
+class StateChanged(Frame):
+    """A legal transition of `core.worker_state.WorkerState`."""
+
+    type: Literal["state"] = "state"
+    state: str
+    detail: str = ""
+
+
+class Loaded(Frame):
+    type: Literal["loaded"] = "loaded"
+    sha256: str
+    context: int
+    slots: int
+    load_s: float
+    memory_bytes: int = 0
+
+
+class LoadFailed(Frame):
+    type: Literal["load_failed"] = "load_failed"
+    sha256: str
+    message: str
+    remedy: str = ""
+
+
+class Prompted(Frame):
+    """The prompt was tokenised: its length and the hash of its ids."""
+
+    type: Literal["prompted"] = "prompted"
+    lease: str
+    tokens: int
+    hash: str
+
+
+class Prefilled(Frame):
+    type: Literal["prefilled"] = "prefilled"
+    lease: str
+    tokens: int
+
+
+class Emitted(Frame):
+    """New tokens and text of a job."""
+
+    type: Literal["emitted"] = "emitted"
+    lease: str
+    chunk: Chunk
+
+
+class Finished(Frame):
+    type: Literal["finished"] = "finished"
+    lease: str
+    tokens: int
+    bytes: int
+    finish_reason: FinishReason
+
+
+class JobRejected(Frame):
+    """The request's own fault. `code` `needs_context` carries the tokens it would take in `needs_context`."""
+
+    type: Literal["rejected"] = "rejected"
+    lease: str
+    code: str
+    param: str | None = None
+    message: str
+    needs_context: int | None = None
+
+
+class JobFailed(Frame):
+    """This job failed and no other. `incompatible`: its tokens cannot be replayed here."""
+
+    type: Literal["failed"] = "failed"
+    lease: str
+    message: str
+    incompatible: bool = False
+
+
+class Cancelled(Frame):
+    type: Literal["cancelled"] = "cancelled"
+    lease: str
+
+
+class Applied(Frame):
+    """No step under the old limits runs any more. `nice` is read back from the system. `took_ms` since it was read."""
+
+    type: Literal["applied"] = "applied"
+    seq: int
+    took_ms: float
+    nice: int | None = None
+
+
+class Unloaded(Frame):
+    type: Literal["unloaded"] = "unloaded"
+
+
+class Pong(Frame):
+    """`steps`: decode steps so far; health means that it grows while jobs run."""
+
+    type: Literal["pong"] = "pong"
+    seq: int
+    steps: int
+    running: int
+    rss_bytes: int
+
+
+class LogRecord(Frame):
+    type: Literal["log"] = "log"
+    level: Literal["debug", "info", "warning", "error"]
+    message: str
+
+
+Event = Annotated[
+    Hello
+    | StateChanged
+    | Loaded
+    | LoadFailed
+    | Prompted
+    | Prefilled
+    | Emitted
+    | Finished
+    | JobRejected
+    | JobFailed
+    | Cancelled
+    | Applied
+    | Unloaded
+    | Pong
+    | LogRecord,
+    Field(discriminator="type"),
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def encode(frame: Frame) -> bytes:
+    """One line, newline included."""
+    return frame.model_dump_json(exclude_defaults=False).encode() + b"\n"
