@@ -1,4 +1,4 @@
-"""The commands `gogrid` and `gogrid-desktop`. Sub-commands import what they need when they run, so that each starts fast."""
+"""The commands `gogrid` and `gogrid-desktop`. Each imports what it needs when it runs, to start fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the OpenAI face needs of the grid behind it: the one seam between HTTP for submitters and jobs, leases, database.
+"""What the OpenAI face needs of the grid behind it: the one seam between HTTP for submitters and the jobs.
 
 The face turns HTTP into a `Submission` and `RequestView`s back into HTTP; the desk stores, schedules and wakes readers.
 All times are seconds since the epoch by the database's clock.
@@ -65,7 +65,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job ended without completing. `code` and `param` as in OpenAI's error object; `status` is the HTTP status."""
+    """Why a job ended without completing: `code` and `param` as in OpenAI's error object, `status` of HTTP."""
 
     status: int
     code: str
@@ -75,7 +75,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceView:
-    """One choice as it stands. `text` is what follows the asked byte offset (`text_from`); `bytes` is the whole length."""
+    """One choice as it stands. `text` follows the asked byte offset (`text_from`); `bytes` is the whole length."""
 
     index: int
     job: str
@@ -120,7 +120,7 @@ class Watch(Protocol):
     """Wakes when a request may have changed; spurious wake-ups are allowed, missed ones are not."""
 
     async def changed(self, timeout_s: float) -> bool:
-        """True if something may have changed since the last call (or since the watch began), False after `timeout_s`."""
+        """True if something may have changed since the last call (or the start), False after `timeout_s`."""
         ...
 
     def close(self) -> None: ...
