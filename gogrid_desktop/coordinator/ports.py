@@ -7,9 +7,10 @@ All times are seconds since the epoch by the database's clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from gogrid_desktop.core.lease import JobError as JobError
+from gogrid_desktop.core.lease import JobState as JobState
 from gogrid_desktop.protocol.grid import (
     CatalogueModel,
     FinishReason,
@@ -19,21 +20,6 @@ from gogrid_desktop.protocol.grid import (
     Priority,
     SamplingParams,
 )
-
-
-class JobState(StrEnum):
-    """States of a job; the last four are ends."""
-
-    QUEUED = "queued"
-    LEASED = "leased"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-    @property
-    def ended(self) -> bool:
-        return self not in (JobState.QUEUED, JobState.LEASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +47,6 @@ class Submission:
     rendered_at: float
     idempotency_key: str | None = None
     body_hash: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JobError:
-    """Why a job ended without completing: `code` and `param` as in OpenAI's error object, `status` of HTTP."""
-
-    status: int
-    code: str
-    message: str
-    param: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gogrid_desktop.core.lease import FaultKind as FaultKind
+from gogrid_desktop.core.lease import FinishReason as FinishReason
+from gogrid_desktop.core.lease import ReleaseReason as ReleaseReason
+from gogrid_desktop.core.lease import Verdict as Verdict
+
 PROTOCOL_VERSION = 1
 HEARTBEAT_S = 5.0
 LEASE_S = 20.0
@@ -145,11 +150,6 @@ class Chunk(Wire):
     text: str = ""
 
 
-class FinishReason(StrEnum):
-    STOP = "stop"
-    LENGTH = "length"
-
-
 class Complete(Wire):
     """Totals of the finished job; taken only when they equal what the coordinator has."""
 
@@ -157,14 +157,6 @@ class Complete(Wire):
     tokens: Count
     bytes: Count
     finish_reason: FinishReason
-
-
-class ReleaseReason(StrEnum):
-    YIELDED = "yielded"
-    DRAINED = "drained"
-    SHUTDOWN = "shutdown"
-    NEEDS_CONTEXT = "needs_context"
-    INCOMPATIBLE = "incompatible"
 
 
 class Release(Wire):
@@ -182,12 +174,6 @@ class Rejected(Wire):
     code: str
     param: str | None = None
     message: str
-
-
-class FaultKind(StrEnum):
-    JOB = "job"  # this job failed by itself (alone in the worker, or a step failed for it alone)
-    WORKER = "worker"  # the worker failed for a reason that suspects nobody
-    SUSPECT = "suspect"  # the worker died of a fault of its own (SIGSEGV, SIGABRT, hang) while this job ran in it
 
 
 class Fault(Wire):
@@ -232,13 +218,6 @@ class Report(Wire):
     held: tuple[str, ...] = ()
     state: NodeState = NodeState()
     leases: tuple[LeaseReport, ...] = ()
-
-
-class Verdict(StrEnum):
-    RENEWED = "renewed"
-    LOST = "lost"
-    CANCELLED = "cancelled"
-    DONE = "done"  # this end was taken, now or the first time it was sent
 
 
 class LeaseVerdict(Wire):
