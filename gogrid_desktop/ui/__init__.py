@@ -1,1 +1,1 @@
-"""The tray application: the only importer of PySide6. Thin: it shows the agent's status and sends it commands."""
+"""The tray application: shows the agent's status and sends it commands. The only importer of PySide6."""
