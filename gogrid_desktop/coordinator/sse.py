@@ -18,7 +18,9 @@ from gogrid_desktop.protocol.grid import CatalogueModel, JobKind
 
 Json = dict[str, Any]
 
-WAITING = b": waiting\n\n"
+#: One line without a blank one after it: once an event had an id, OpenAI's client (3.52) takes a lone blank line for an
+#: event, and fails to parse the data that it does not have.
+WAITING = b": waiting\n"
 
 
 def event(data: Mapping[str, Any] | str, at: str | None = None) -> bytes:
