@@ -92,11 +92,18 @@ class IdempotencyConflict(Exception):
     """The idempotency key was used with another body."""
 
 
+class Closing(Exception):
+    """The coordinator stops: end the answer now, with an error; it can be resumed later."""
+
+
 class Watch(Protocol):
     """Wakes when a request may have changed; spurious wake-ups are allowed, missed ones are not."""
 
     async def changed(self, timeout_s: float) -> bool:
-        """True if something may have changed since the last call (or the start), False after `timeout_s`."""
+        """True if something may have changed since the last call (or the start), False after `timeout_s`.
+
+        Raises Closing.
+        """
         ...
 
     def close(self) -> None: ...

@@ -304,7 +304,7 @@ def _requeue(job: Job, lease: Lease, now: float, jitter: float, *, attempt: bool
     avoided = job.avoid if avoid is None else tuple(sorted({*job.avoid, avoid}))
     job = replace(job, state=JobState.QUEUED, avoid=avoided)
     if job.tokens > lease.tokens_at_grant:
-        return replace(job, not_before=0.0)
+        return replace(job, not_before=now)
     job = replace(
         job,
         attempts=job.attempts + attempt,

@@ -1,0 +1,119 @@
+"""The coordinator's web application: routes, refusals, and the tasks behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from gogrid_desktop import __version__
+from gogrid_desktop.coordinator.crypto import open_vault
+from gogrid_desktop.coordinator.desk import GridDesk
+from gogrid_desktop.coordinator.grid import new_grid, remember
+from gogrid_desktop.coordinator.limits import BodyLimit
+from gogrid_desktop.coordinator.routes import health, nodes, openai, requests
+from gogrid_desktop.coordinator.scheduler import Matchmaker
+from gogrid_desktop.coordinator.settings import CoordinatorSettings
+from gogrid_desktop.coordinator.store.port import Store
+from gogrid_desktop.coordinator.store.sql import SqlStore
+from gogrid_desktop.coordinator.sweep import run_flushes, run_sweeps, sweep
+from gogrid_desktop.errors import (
+    AuthRejected,
+    BadInput,
+    GoGridError,
+    InviteRejected,
+    RateLimited,
+    Refused,
+    StorageFull,
+)
+
+log = logging.getLogger(__name__)
+
+_STATUS: dict[type[GoGridError], int] = {AuthRejected: 401, InviteRejected: 403, BadInput: 400, StorageFull: 507}
+
+Failed = Callable[[BaseException], None]
+
+
+def create_app(settings: CoordinatorSettings, store: Store | None = None, failed: Failed = lambda _: None) -> FastAPI:
+    """The application over the database in `settings.data`, or over another store.
+
+    `failed` hears of an error that ends the coordinator: at the start, or of one of its tasks. `app.state.desk` is the
+    Desk; `app.state.close()` ends all long calls at once. Raises ConfigError, StorageFull.
+    """
+    vault = open_vault(settings.key, settings.key_file)
+    grid = new_grid(settings, store or SqlStore(settings.database), vault)
+    matchmaker = Matchmaker(grid)
+
+    def close() -> None:
+        matchmaker.close()
+        grid.bells.close()
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            await remember(grid)
+            await sweep(grid)
+        except GoGridError as error:
+            failed(error)
+            raise
+        tasks = [
+            asyncio.create_task(matchmaker.run(), name="matchmaker"),
+            asyncio.create_task(run_sweeps(grid), name="sweep"),
+            asyncio.create_task(run_flushes(grid), name="flush"),
+        ]
+        for task in tasks:
+            task.add_done_callback(lambda done: _ended(done, failed))
+        yield
+        close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await grid.store.close()
+
+    app = FastAPI(title="GoGrid coordinator", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.state.desk = GridDesk(grid)
+    app.state.grid = grid
+    app.state.close = close
+    app.include_router(health.router(grid))
+    app.include_router(nodes.router(grid, matchmaker))
+    app.include_router(openai.router(app.state.desk))
+    app.include_router(requests.router(app.state.desk))
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_exception_handler(GoGridError, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    return app
+
+
+def _ended(task: asyncio.Task[None], failed: Failed) -> None:
+    """A task behind the application runs for ever; one that ends by itself takes the process down."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("the task %r failed", task.get_name(), exc_info=error)
+        failed(error)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, GoGridError):
+        raise error
+    code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
+    status = error.status if isinstance(error, Refused) else _STATUS.get(type(error), 500)
+    headers = {}
+    if isinstance(error, RateLimited):
+        status, headers = 429, {"Retry-After": f"{error.retry_after_s:g}"}
+    content = {"error": {"code": code, "message": error.message, "remedy": error.remedy}}
+    return JSONResponse(content, status, headers)
+
+
+async def _not_understood(_: Request, error: Exception) -> JSONResponse:
+    """Where a body does not fit and why; never what was sent."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    content = {"code": "bad_input", "message": f"{where}: {first['msg']}.", "remedy": "Update GoGrid on this machine."}
+    return JSONResponse({"error": content}, 422)

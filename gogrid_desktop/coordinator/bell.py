@@ -1,0 +1,70 @@
+"""Waking whoever reads a request when something of it was committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from gogrid_desktop.coordinator.ports import Closing
+
+
+class Bells:
+    """Watches by request. `close` ends all of them at once: the coordinator stops."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, set[BellWatch]] = {}
+        self._closed = False
+
+    def watch(self, request: str) -> BellWatch:
+        watch = BellWatch(self, request)
+        self._watches.setdefault(request, set()).add(watch)
+        if self._closed:
+            watch.end()
+        return watch
+
+    def ring(self, requests: Iterable[str]) -> None:
+        for request in requests:
+            for watch in self._watches.get(request, ()):
+                watch.wake()
+
+    def close(self) -> None:
+        self._closed = True
+        for watches in list(self._watches.values()):
+            for watch in watches:
+                watch.end()
+
+    def drop(self, watch: BellWatch) -> None:
+        watches = self._watches.get(watch.request, set())
+        watches.discard(watch)
+        if not watches:
+            self._watches.pop(watch.request, None)
+
+
+class BellWatch:
+    def __init__(self, bells: Bells, request: str) -> None:
+        self.request = request
+        self._bells = bells
+        self._rung = asyncio.Event()
+        self._ended = False
+
+    def wake(self) -> None:
+        self._rung.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._rung.set()
+
+    async def changed(self, timeout_s: float) -> bool:
+        """See `ports.Watch`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._rung.wait()
+        except TimeoutError:
+            return False
+        if self._ended:
+            raise Closing
+        self._rung.clear()
+        return True
+
+    def close(self) -> None:
+        self._bells.drop(self)

@@ -1,0 +1,191 @@
+"""The grid as the OpenAI face sees it: `ports.Desk` over the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gogrid_desktop.coordinator import auth
+from gogrid_desktop.coordinator.bell import BellWatch
+from gogrid_desktop.coordinator.books import keep
+from gogrid_desktop.coordinator.grid import Grid
+from gogrid_desktop.coordinator.matching import expected_s, place
+from gogrid_desktop.coordinator.ports import (
+    Account,
+    ChoiceView,
+    IdempotencyConflict,
+    RequestView,
+    Submission,
+    Unservable,
+)
+from gogrid_desktop.coordinator.store.port import Tx
+from gogrid_desktop.coordinator.store.records import AccountRecord, JobRecord, ModelRecord, RequestRecord
+from gogrid_desktop.coordinator.texts import body_of, open_text, seal_body
+from gogrid_desktop.core.lease import MAX_DRY_TOKENS, Job, cancel
+from gogrid_desktop.protocol.grid import CatalogueModel, LedgerEntry
+
+
+class GridDesk:
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+
+    async def account(self, api_key: str) -> Account | None:
+        now = self._grid.now()
+        return await self._grid.store.read(lambda tx: auth.account_of(tx, api_key, now))
+
+    async def models(self) -> tuple[CatalogueModel, ...]:
+        return catalogue(await self._grid.store.read(lambda tx: tx.find(ModelRecord)))
+
+    async def submit(self, submission: Submission) -> str:
+        grid, now = self._grid, self._grid.now()
+
+        def work(tx: Tx) -> str:
+            return self._earlier(tx, submission) or self._queue(tx, submission, now)
+
+        if not grid.presence.serves(submission.model, submission.kind, now):
+            # A repeat of an answered request needs no node.
+            earlier = await grid.store.read(lambda tx: self._earlier(tx, submission))
+            if earlier is None:
+                minutes = round(grid.settings.node_known_s / 60)
+                raise Unservable(f"No machine that serves this model was seen in the last {minutes} minutes.")
+            return earlier
+        request = await grid.store.write(work)
+        grid.work.set()
+        return request
+
+    def watch(self, request: str) -> BellWatch:
+        return self._grid.bells.watch(request)
+
+    async def view(
+        self, request: str, account: str, after: tuple[int, ...] = (), *, ledger: bool = False
+    ) -> RequestView | None:
+        def work(tx: Tx) -> RequestView | None:
+            found = tx.one(RequestRecord, id=request, account=account)
+            if found is None:
+                return None
+            jobs = sorted(tx.find(JobRecord, request=request), key=lambda record: record.position)
+            begins = [*after, *([0] * len(jobs))]
+            choices = tuple(self._choice(tx, record, begins[record.position], ledger) for record in jobs)
+            return RequestView(found.id, found.kind, found.model, found.created_at, choices)
+
+        return await self._grid.store.read(work)
+
+    async def touch_reader(self, request: str) -> None:
+        self._grid.presence.read(request, self._grid.now())
+
+    async def cancel(self, request: str) -> None:
+        now = self._grid.now()
+
+        def work(tx: Tx) -> set[str]:
+            jobs = [record for record in tx.find(JobRecord, request=request) if not record.state.ended]
+            return keep(tx, (replace(record, job=cancel(record.job)) for record in jobs), now)
+
+        self._grid.bells.ring(await self._grid.store.write(work))
+
+    def _earlier(self, tx: Tx, submission: Submission) -> str | None:
+        """The request that this one repeats. Raises IdempotencyConflict."""
+        if submission.idempotency_key is None:
+            return None
+        key = submission.idempotency_key
+        earlier = tx.one(RequestRecord, account=submission.account, idempotency_key=key)
+        if earlier is None:
+            return None
+        if earlier.body_hash != submission.body_hash:
+            raise IdempotencyConflict
+        return earlier.id
+
+    def _queue(self, tx: Tx, submission: Submission, now: float) -> str:
+        settings = self._grid.settings
+        account = tx.one(AccountRecord, id=submission.account)
+        if account is None:
+            raise LookupError(f"there is no account {submission.account}")
+        cost_s = expected_s(one.max_tokens for one in submission.params)
+        order_at, next_at = place(submission.priority, submission.deadline_s, cost_s, account.next_at, now)
+        body = body_of(submission)
+        grace_s = settings.reader_grace_s if submission.idempotency_key is None else settings.reader_grace_with_key_s
+        request = RequestRecord(
+            id=submission.id,
+            account=submission.account,
+            kind=submission.kind,
+            model=submission.model,
+            body=seal_body(self._grid.vault, body),
+            rendered_at=submission.rendered_at,
+            priority=submission.priority,
+            created_at=now,
+            reader_at=now,
+            reader_grace_s=grace_s,
+            idempotency_key=submission.idempotency_key,
+            body_hash=submission.body_hash,
+            ended_at=None,
+        )
+        jobs = [
+            JobRecord(
+                job=Job(
+                    id=f"{submission.id}.{position}",
+                    deadline=now + submission.deadline_s,
+                    max_tokens=params.max_tokens,
+                    prompt_bytes=body.prompt_bytes,
+                    dry_limit=MAX_DRY_TOKENS + max((len(one.encode()) for one in params.stop), default=0),
+                ),
+                request=submission.id,
+                position=position,
+                account=submission.account,
+                kind=submission.kind,
+                model=submission.model,
+                priority=submission.priority,
+                order_at=order_at,
+            )
+            for position, params in enumerate(submission.params)
+        ]
+        tx.put(replace(account, next_at=next_at), request, *jobs)
+        return submission.id
+
+    def _choice(self, tx: Tx, record: JobRecord, after: int, ledger: bool) -> ChoiceView:
+        job = record.job
+        after = max(0, min(after, job.bytes))
+        chunks = tx.chunks(job.id, after)
+        begin = chunks[0].bytes_before if chunks else after
+        text = open_text(self._grid.vault, chunks)[after - begin :]
+        while text and text[0] & 0xC0 == 0x80:  # `after` points into a character: go on from the next one
+            text, after = text[1:], after + 1
+        return ChoiceView(
+            index=record.position,
+            job=job.id,
+            state=job.state,
+            text=text.decode(),
+            text_from=after,
+            tokens=job.tokens,
+            bytes=job.bytes,
+            prompt_tokens=job.prompt_tokens,
+            finish_reason=job.finish,
+            error=job.error,
+            ledger=ledger_of(tx, job.id) if ledger else (),
+        )
+
+
+def ledger_of(tx: Tx, job: str) -> tuple[LedgerEntry, ...]:
+    """Who gave which positions of a job, in order."""
+    return tuple(
+        LedgerEntry(
+            node=chunk.node,
+            fence=chunk.fence,
+            tokens_before=chunk.tokens_before,
+            tokens=chunk.tokens,
+            bytes_before=chunk.bytes_before,
+            bytes=chunk.bytes,
+        )
+        for chunk in tx.chunks(job)
+    )
+
+
+def catalogue(models: list[ModelRecord]) -> tuple[CatalogueModel, ...]:
+    return tuple(
+        CatalogueModel(
+            sha256=model.sha256,
+            id=model.id,
+            size_bytes=model.size_bytes,
+            context=model.context,
+            created=model.created,
+            file=model.shared,
+        )
+        for model in sorted(models, key=lambda model: model.id)
+    )

@@ -1,0 +1,92 @@
+"""Who gets which job: the order of the queue, and the match of queued jobs with waiting nodes. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from gogrid_desktop.coordinator.store.records import JobRecord
+from gogrid_desktop.protocol.grid import JobKind, Priority
+
+#: How much later a job of this priority is in the order than a critical one that came at the same time.
+STEP_S = {Priority.CRITICAL: 0.0, Priority.HIGH: 2.0, Priority.NORMAL: 15.0, Priority.LOW: 300.0}
+#: A guess of how fast a node makes tokens, to charge an account with expected seconds.
+EXPECTED_TOKENS_PER_S = 50.0
+EXPECTED_TOKENS = 256
+#: An account is never put further back than this.
+MAX_LEAD_S = 3600.0
+#: A job is kept from the nodes to avoid for so long after it could be leased again, while another one serves it.
+AVOID_S = 10.0
+#: Jobs looked at in one round, so that many that fit nobody cannot hold it up.
+MAX_LOOKED_AT = 5000
+
+
+def expected_s(max_tokens: Iterable[int]) -> float:
+    """Seconds that the choices of a request are expected to take."""
+    return sum(min(one, EXPECTED_TOKENS) for one in max_tokens) / EXPECTED_TOKENS_PER_S
+
+
+def place(priority: Priority, deadline_s: float, expected_s: float, next_at: float, now: float) -> tuple[float, float]:
+    """Where a new request stands in the order, and where the account's next one will begin: `(order_at, next_at)`."""
+    begin = max(now, min(next_at, now + MAX_LEAD_S))
+    step = max(0.0, deadline_s - 2 * expected_s) if priority is Priority.BATCH else STEP_S[priority]
+    return begin + step, begin + expected_s
+
+
+@dataclass(slots=True)
+class Offer:
+    """What a waiting node can take. `running`: leases it has. `alone`: one of them must run alone."""
+
+    node: str
+    poll: str
+    free: int
+    resident: frozenset[str]
+    models: frozenset[str]
+    kinds: frozenset[JobKind]
+    context: int
+    running: int = 0
+    alone: bool = False
+    why_not: Counter[str] = field(default_factory=Counter)
+
+    def refuses(self, record: JobRecord, now: float, elsewhere: Callable[[JobRecord], bool]) -> str | None:
+        """Why this node cannot have the job, in a word; None if it can."""
+        job = record.job
+        if record.model not in self.models:
+            return "model"
+        if record.kind not in self.kinds:
+            return "kind"
+        if max(job.needs_context, (job.prompt_tokens or 0) + job.tokens + 1) > self.context:
+            return "context"
+        if self.alone or (job.suspect and self.running):
+            return "alone"
+        if self.node in job.avoid and now < job.not_before + AVOID_S and elsewhere(record):
+            return "avoided"
+        return None
+
+
+def match(
+    offers: list[Offer], queue: Iterable[JobRecord], now: float, elsewhere: Callable[[JobRecord], bool]
+) -> list[tuple[JobRecord, Offer]]:
+    """Give jobs out in order, each to a node that has its model loaded if there is one, then to the emptiest.
+
+    `elsewhere` tells whether another node than those to avoid serves a job. Offers are counted down as they are used.
+    """
+    matched: list[tuple[JobRecord, Offer]] = []
+    for looked_at, record in enumerate(queue):
+        able = [offer for offer in offers if offer.free > 0]
+        if not able or looked_at >= MAX_LOOKED_AT:
+            break
+        willing: list[Offer] = []
+        for offer in able:
+            if (why := offer.refuses(record, now, elsewhere)) is None:
+                willing.append(offer)
+            else:
+                offer.why_not[why] += 1
+        if willing:
+            best = min(willing, key=lambda offer: (record.model not in offer.resident, offer.running, -offer.free))
+            best.free = 0 if record.job.suspect else best.free - 1
+            best.running += 1
+            best.alone = record.job.suspect
+            matched.append((record, best))
+    return matched

@@ -1,0 +1,124 @@
+"""Hearing a node's report: every lease in it is judged alone, all of it in one transaction, readers woken after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gogrid_desktop.coordinator.books import keep
+from gogrid_desktop.coordinator.grid import Grid
+from gogrid_desktop.coordinator.store.port import Tx
+from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, VerdictRecord
+from gogrid_desktop.coordinator.texts import chunk_record
+from gogrid_desktop.core import lease as core
+from gogrid_desktop.core.lease import JobState, Verdict, hear, job_of, unarrived
+from gogrid_desktop.protocol.grid import (
+    Complete,
+    Fault,
+    Have,
+    LeaseReport,
+    LeaseVerdict,
+    Rejected,
+    Release,
+    Report,
+    Reported,
+)
+
+
+@dataclass(slots=True)
+class _Judged:
+    """The verdicts on a report, and what must be written for them to hold."""
+
+    verdicts: dict[str, LeaseVerdict] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    chunks: list[ChunkRecord] = field(default_factory=list)
+    remembered: list[VerdictRecord] = field(default_factory=list)
+
+
+async def take(grid: Grid, node: str, report: Report) -> Reported:
+    """Verdicts for every lease that the report names or holds. Raises StorageFull; then nothing was taken."""
+    now = grid.now()
+
+    def judge(tx: Tx) -> _Judged:
+        return _judge(grid, tx, node, report, now)
+
+    def write(tx: Tx) -> tuple[_Judged, set[str]]:
+        judged = judge(tx)
+        touched = keep(tx, judged.jobs.values(), now)
+        tx.put(*judged.chunks, *judged.remembered)
+        return judged, touched
+
+    judged, touched = _Judged(), set[str]()
+    if not report.leases:  # most heartbeats change nothing: spare them the writer
+        judged = await grid.store.read(judge)
+    if report.leases or judged.jobs:
+        judged, touched = await grid.store.write(write)
+    live = [one.lease for one in judged.verdicts.values() if one.verdict is Verdict.RENEWED]
+    grid.presence.reported(node, report.state, live, now)
+    grid.bells.ring(touched)
+    if any(record.state is JobState.QUEUED for record in judged.jobs.values()):
+        grid.work.set()
+    return Reported(verdicts=tuple(judged.verdicts.values()))
+
+
+def _judge(grid: Grid, tx: Tx, node: str, report: Report, now: float) -> _Judged:
+    judged = _Judged()
+    said = {
+        **{one: LeaseReport(lease=one, fence=0) for one in report.held},
+        **{one.lease: one for one in report.leases},
+    }
+    past = {one.lease: one for one in tx.find(VerdictRecord, lease=said, node=node)} if said else {}
+    jobs = {one.id: one for one in tx.find(JobRecord, id={job_of(one) for one in said})} if said else {}
+    for one in said.values():
+        record = jobs.get(job_of(one.lease))
+        if (before := past.get(one.lease)) is not None:
+            have = Have(tokens=before.tokens, bytes=before.bytes)
+            judged.verdicts[one.lease] = LeaseVerdict(lease=one.lease, verdict=before.verdict, have=have)
+        elif record is None:
+            judged.verdicts[one.lease] = LeaseVerdict(lease=one.lease, verdict=Verdict.LOST)
+        else:
+            jobs[record.id] = _hear(grid, judged, node, record, one, now)
+    for record in tx.find(JobRecord, leased_to=node):
+        lease = record.job.lease
+        if lease and lease.id not in said and grid.presence.is_older(node, lease.poll, report.poll):
+            judged.jobs[record.id] = replace(record, job=unarrived(record.job))
+    return judged
+
+
+def _hear(grid: Grid, judged: _Judged, node: str, record: JobRecord, one: LeaseReport, now: float) -> JobRecord:
+    # A lease that is only held is named without its fence: a lease id belongs to one fence.
+    fence = one.fence or int(one.lease.rpartition(".")[2] or 0)
+    heard = hear(record.job, _said(node, one, fence), now, grid.jitter())
+    job = heard.job
+    if job != record.job:
+        record = judged.jobs[record.id] = replace(record, job=job)
+    judged.chunks += [
+        chunk_record(grid.vault, job.id, node, fence, one.chunks[size.index], size) for size in heard.taken
+    ]
+    have = Have(tokens=job.tokens, bytes=job.bytes)
+    judged.verdicts[one.lease] = LeaseVerdict(lease=one.lease, verdict=heard.verdict, have=have)
+    if heard.remember:
+        judged.remembered.append(VerdictRecord(one.lease, node, heard.verdict, job.tokens, job.bytes, now))
+    return record
+
+
+def _said(node: str, one: LeaseReport, fence: int) -> core.Said:
+    prompt_tokens, prompt_hash = (one.prompt.tokens, one.prompt.hash) if one.prompt else (None, None)
+    chunks = tuple(
+        core.Chunk(index, chunk.tokens_before, chunk.bytes_before, len(chunk.token_ids), len(chunk.text.encode()))
+        for index, chunk in enumerate(one.chunks)
+    )
+    return core.Said(node, one.lease, fence, prompt_tokens, prompt_hash, chunks, _end(one))
+
+
+def _end(one: LeaseReport) -> core.Completed | core.Released | core.Rejected | core.Faulted | None:
+    match one.end:
+        case Complete(tokens=tokens, bytes=size, finish_reason=finish):
+            return core.Completed(tokens, size, finish)
+        case Release(reason=reason, needs_context=context):
+            return core.Released(reason, context)
+        case Rejected(code=code, message=message, param=param):
+            return core.Rejected(code, message, param)
+        case Fault(kind=kind):
+            return core.Faulted(kind)
+        case None:
+            return None

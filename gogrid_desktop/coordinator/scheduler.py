@@ -1,0 +1,189 @@
+"""The matchmaker: one task that serves all waiting lease calls together, in one transaction.
+
+It is woken by whatever may bring a call and a job together, looks first without a lock, and writes only when it has
+something to give out. A call whose connection has gone may still be given a lease; the node's next report, which does
+not hold it, brings the job back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gogrid_desktop.coordinator.grid import Grid
+from gogrid_desktop.coordinator.matching import Offer, match
+from gogrid_desktop.coordinator.store.port import Tx
+from gogrid_desktop.coordinator.store.records import JobRecord, NodeRecord, RequestRecord
+from gogrid_desktop.coordinator.texts import open_body, open_ids
+from gogrid_desktop.core.lease import grant
+from gogrid_desktop.errors import StorageFull
+from gogrid_desktop.protocol.grid import Have, Job, Lease, LeaseCall, Leases
+
+log = logging.getLogger(__name__)
+
+#: Jobs become free by time alone (backed off, avoided), so waiting calls are looked at this often at least.
+LOOK_S = 1.0
+#: Another node counts as serving a job when it called within this time: two long polls.
+SERVING_S = 60.0
+
+
+@dataclass(slots=True)
+class _Poll:
+    node: str
+    call: LeaseCall
+    answer: asyncio.Future[Leases]
+    tried: bool = False
+    why_not: Counter[str] = field(default_factory=Counter)
+
+
+class Matchmaker:
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._waiting: dict[str, _Poll] = {}
+        self._round = asyncio.Lock()
+        self._closed = False
+
+    async def lease(
+        self, node: NodeRecord, call: LeaseCall, wait_s: float, gone: Coroutine[None, None, None]
+    ) -> Leases:
+        """Leases for a node as soon as there are any; none, with reasons, after `wait_s` or when `gone` returns."""
+        poll = _Poll(node.id, call, asyncio.get_running_loop().create_future())
+        leaving = asyncio.create_task(gone, name="lease call: connection")
+        self._answer(self._waiting.get(node.id), Leases(none_because={"newer_poll": 1}))
+        self._waiting[node.id] = poll
+        self._grid.presence.polled(node.id, call.poll)
+        self._grid.work.set()
+        try:
+            if not self._closed:
+                either: set[asyncio.Future[Any]] = {poll.answer, leaving}
+                await asyncio.wait(either, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            async with self._round:  # a round that is under way may still answer
+                if not (poll.answer.done() or poll.tried or self._closed):
+                    await self._serve()
+                if not poll.answer.done():
+                    self._answer(poll, Leases(none_because=await self._reasons(poll)))
+        finally:
+            leaving.cancel()
+            if self._waiting.get(node.id) is poll:
+                del self._waiting[node.id]
+        return poll.answer.result()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S if self._waiting else None):
+                    await self._grid.work.wait()
+            self._grid.work.clear()
+            async with self._round:
+                try:
+                    await self._serve()
+                except StorageFull as error:
+                    log.warning("no lease can be given out: %s", error)
+                    await asyncio.sleep(LOOK_S)
+
+    def close(self) -> None:
+        """Answer all calls at once: the coordinator stops."""
+        self._closed = True
+        for poll in self._waiting.values():
+            self._answer(poll, Leases(none_because={"stopping": 1}))
+
+    async def _serve(self) -> None:
+        polls = {poll.node: poll for poll in self._waiting.values() if not poll.answer.done()}
+        if not polls:
+            return
+        for poll in polls.values():
+            poll.tried = True
+        grid, now = self._grid, self._grid.now()
+        if not await grid.store.read(lambda tx: self._match(tx, polls, now)):
+            return
+
+        def claim(tx: Tx) -> dict[str, list[Lease]]:
+            given: dict[str, list[Lease]] = {}
+            for record, offer in self._match(tx, polls, now):
+                leased = replace(record, job=grant(record.job, offer.node, offer.poll, now))
+                tx.put(leased)
+                given.setdefault(offer.node, []).append(self._wire(tx, leased))
+            return given
+
+        for node, leases in (await grid.store.write(claim)).items():
+            self._answer(polls[node], Leases(leases=tuple(leases)))
+
+    def _match(self, tx: Tx, polls: dict[str, _Poll], now: float) -> list[tuple[JobRecord, Offer]]:
+        running: Counter[str] = Counter()
+        alone: set[str] = set()
+        for record in tx.find(JobRecord, leased_to=list(polls)):
+            if record.job.lease:
+                running[record.job.lease.node] += 1
+                if record.job.lease.alone:
+                    alone.add(record.job.lease.node)
+        offers = [_offer(poll, running[node], node in alone) for node, poll in polls.items()]
+        serving = [node for node in self._grid.presence.known(now) if now - node.last_seen <= SERVING_S]
+
+        def elsewhere(record: JobRecord) -> bool:
+            return any(
+                record.model in node.models and record.kind in node.kinds
+                for node in serving
+                if node.id not in record.job.avoid
+            )
+
+        with ExitStack() as lanes_open:
+            lanes = [tx.queued(model, now) for model in frozenset().union(*(offer.models for offer in offers))]
+            for lane in lanes:
+                lanes_open.enter_context(closing(lane))
+            queue = heapq.merge(*lanes, key=lambda record: (record.order_at, record.id))
+            matched = match(offers, queue, now, elsewhere)
+        for offer in offers:
+            polls[offer.node].why_not = offer.why_not
+        return matched
+
+    def _wire(self, tx: Tx, record: JobRecord) -> Lease:
+        job, request = record.job, tx.one(RequestRecord, id=record.request)
+        if request is None or request.body is None or job.lease is None:
+            raise LookupError(f"job {job.id} has no request to be leased with")
+        body = open_body(self._grid.vault, request.body)
+        return Lease(
+            id=job.lease.id,
+            fence=job.fence,
+            alone=job.lease.alone,
+            job=Job(
+                id=job.id,
+                kind=record.kind,
+                model=record.model,
+                messages=body.messages,
+                prompt=body.prompt,
+                rendered_at=request.rendered_at,
+                params=body.params[record.position],
+                priority=record.priority,
+                deadline=job.deadline,
+                prompt_tokens=job.prompt_tokens,
+                prompt_hash=job.prompt_hash,
+                token_ids=open_ids(self._grid.vault, tx.chunks(job.id)),
+                have=Have(tokens=job.tokens, bytes=job.bytes),
+            ),
+        )
+
+    async def _reasons(self, poll: _Poll) -> dict[str, int]:
+        here = {*poll.call.models_resident, *poll.call.models_on_disk}
+        waiting = await self._grid.store.read(lambda tx: tx.waiting())
+        absent = sum(count for model, count in waiting.items() if model not in here)
+        return {**poll.why_not, **({"model": absent} if absent else {})}
+
+    @staticmethod
+    def _answer(poll: _Poll | None, leases: Leases) -> None:
+        if poll is not None and not poll.answer.done():
+            poll.answer.set_result(leases)
+
+
+def _offer(poll: _Poll, running: int, alone: bool) -> Offer:
+    call = poll.call
+    resident = frozenset(call.models_resident)
+    models = resident | frozenset(call.models_on_disk)
+    kinds = frozenset(call.kinds)
+    return Offer(poll.node, call.poll, call.slots, resident, models, kinds, call.context, running, alone)
