@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress
 from rich.table import Table
+from rich.text import Text
 
 from gogrid_desktop import log
 from gogrid_desktop.coordinator import auth
@@ -70,7 +71,7 @@ def _show(as_json: bool, value: Any, title: str, rows: list[dict[str, Any]]) -> 
         return
     table = Table(*rows[0], title=title, title_justify="left")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row.values()))
     Console(highlight=False).print(table)
 
 

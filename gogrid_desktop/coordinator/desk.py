@@ -20,7 +20,7 @@ from gogrid_desktop.coordinator.ports import (
 from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import AccountRecord, JobRecord, ModelRecord, RequestRecord
 from gogrid_desktop.coordinator.texts import body_of, open_text, seal_body
-from gogrid_desktop.core.lease import MAX_DRY_TOKENS, Job, cancel
+from gogrid_desktop.core.lease import MAX_DRY_TOKENS, Job, JobError, cancel
 from gogrid_desktop.protocol.grid import CatalogueModel, LedgerEntry
 
 
@@ -139,6 +139,12 @@ class GridDesk:
         tx.put(replace(account, next_at=next_at), request, *jobs)
         return submission.id
 
+    def _error(self, record: JobRecord) -> JobError | None:
+        error = record.job.error
+        if error is None or record.refusal is None:
+            return error
+        return replace(error, message=self._grid.vault.open(record.refusal).decode())
+
     def _choice(self, tx: Tx, record: JobRecord, after: int, ledger: bool) -> ChoiceView:
         job = record.job
         after = max(0, min(after, job.bytes))
@@ -157,7 +163,7 @@ class GridDesk:
             bytes=job.bytes,
             prompt_tokens=job.prompt_tokens,
             finish_reason=job.finish,
-            error=job.error,
+            error=self._error(record),
             ledger=ledger_of(tx, job.id) if ledger else (),
         )
 

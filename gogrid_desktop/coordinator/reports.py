@@ -23,6 +23,8 @@ from gogrid_desktop.protocol.grid import (
     Reported,
 )
 
+MAX_REFUSAL_CHARS = 1000
+
 
 @dataclass(slots=True)
 class _Judged:
@@ -62,20 +64,18 @@ async def take(grid: Grid, node: str, report: Report) -> Reported:
 
 def _judge(grid: Grid, tx: Tx, node: str, report: Report, now: float) -> _Judged:
     judged = _Judged()
-    said = {
-        **{one: LeaseReport(lease=one, fence=0) for one in report.held},
-        **{one.lease: one for one in report.leases},
-    }
+    said: dict[str, LeaseReport | None] = {**dict.fromkeys(report.held), **{one.lease: one for one in report.leases}}
     past = {one.lease: one for one in tx.find(VerdictRecord, lease=said, node=node)} if said else {}
     jobs = {one.id: one for one in tx.find(JobRecord, id={job_of(one) for one in said})} if said else {}
-    for one in said.values():
-        record = jobs.get(job_of(one.lease))
-        if (before := past.get(one.lease)) is not None:
+    for lease_id, one in said.items():
+        record = jobs.get(job_of(lease_id))
+        if (before := past.get(lease_id)) is not None:
             have = Have(tokens=before.tokens, bytes=before.bytes)
-            judged.verdicts[one.lease] = LeaseVerdict(lease=one.lease, verdict=before.verdict, have=have)
+            judged.verdicts[lease_id] = LeaseVerdict(lease=lease_id, verdict=before.verdict, have=have)
         elif record is None:
-            judged.verdicts[one.lease] = LeaseVerdict(lease=one.lease, verdict=Verdict.LOST)
+            judged.verdicts[lease_id] = LeaseVerdict(lease=lease_id, verdict=Verdict.LOST)
         else:
+            one = one or LeaseReport(lease=lease_id, fence=record.job.fence)  # held, and nothing to say of it
             jobs[record.id] = _hear(grid, judged, node, record, one, now)
     for record in tx.find(JobRecord, leased_to=node):
         lease = record.job.lease
@@ -85,14 +85,17 @@ def _judge(grid: Grid, tx: Tx, node: str, report: Report, now: float) -> _Judged
 
 
 def _hear(grid: Grid, judged: _Judged, node: str, record: JobRecord, one: LeaseReport, now: float) -> JobRecord:
-    # A lease that is only held is named without its fence: a lease id belongs to one fence.
-    fence = one.fence or int(one.lease.rpartition(".")[2] or 0)
-    heard = hear(record.job, _said(node, one, fence), now, grid.jitter())
+    heard = hear(record.job, _said(node, one), now, grid.jitter())
     job = heard.job
+    if job.error and isinstance(one.end, Rejected) and heard.remember:
+        # A node's words may quote the prompt: they are kept like it.
+        refusal = grid.vault.seal(job.error.message[:MAX_REFUSAL_CHARS].encode())
+        job = replace(job, error=replace(job.error, message=""))
+        record = replace(record, refusal=refusal)
     if job != record.job:
         record = judged.jobs[record.id] = replace(record, job=job)
     judged.chunks += [
-        chunk_record(grid.vault, job.id, node, fence, one.chunks[size.index], size) for size in heard.taken
+        chunk_record(grid.vault, job.id, node, one.fence, one.chunks[size.index], size) for size in heard.taken
     ]
     have = Have(tokens=job.tokens, bytes=job.bytes)
     judged.verdicts[one.lease] = LeaseVerdict(lease=one.lease, verdict=heard.verdict, have=have)
@@ -101,13 +104,13 @@ def _hear(grid: Grid, judged: _Judged, node: str, record: JobRecord, one: LeaseR
     return record
 
 
-def _said(node: str, one: LeaseReport, fence: int) -> core.Said:
+def _said(node: str, one: LeaseReport) -> core.Said:
     prompt_tokens, prompt_hash = (one.prompt.tokens, one.prompt.hash) if one.prompt else (None, None)
     chunks = tuple(
         core.Chunk(index, chunk.tokens_before, chunk.bytes_before, len(chunk.token_ids), len(chunk.text.encode()))
         for index, chunk in enumerate(one.chunks)
     )
-    return core.Said(node, one.lease, fence, prompt_tokens, prompt_hash, chunks, _end(one))
+    return core.Said(node, one.lease, one.fence, prompt_tokens, prompt_hash, chunks, _end(one))
 
 
 def _end(one: LeaseReport) -> core.Completed | core.Released | core.Rejected | core.Faulted | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass, replace
 
 from gogrid_desktop.coordinator.books import keep
 from gogrid_desktop.coordinator.grid import Grid
 from gogrid_desktop.coordinator.store.port import Tx
-from gogrid_desktop.coordinator.store.records import JobRecord, MetaRecord, RequestRecord
+from gogrid_desktop.coordinator.store.records import JobRecord, MetaRecord
 from gogrid_desktop.core.lease import JobState, cancel, expire, pass_deadline, shift
 from gogrid_desktop.errors import StorageFull
 from gogrid_desktop.protocol.grid import SWEEP_S
@@ -90,8 +91,8 @@ def _sweep(grid: Grid, tx: Tx, now: float) -> Swept:
 def _shift(tx: Tx, gap_s: float) -> None:
     unfinished = tx.find(JobRecord, state=[JobState.QUEUED, JobState.LEASED])
     tx.put(*(replace(record, job=shift(record.job, gap_s)) for record in unfinished))
-    requests = tx.find(RequestRecord, id={record.request for record in unfinished})
-    tx.put(*(replace(request, reader_at=request.reader_at + gap_s) for request in requests))
+    unfinished_requests = tx.unread(math.inf)
+    tx.put(*(replace(request, reader_at=request.reader_at + gap_s) for request in unfinished_requests))
 
 
 async def run_sweeps(grid: Grid) -> None:

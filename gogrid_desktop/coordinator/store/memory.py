@@ -87,6 +87,7 @@ class MemoryTx:
             if request.ended_at is not None and request.ended_at < ended_before:
                 self.put(replace(request, body=None, idempotency_key=None))
                 for job in self.find(JobRecord, request=request.id):
+                    self.put(replace(job, refusal=None))
                     self.put(*(replace(one, token_ids=None, text=None) for one in self.chunks(job.id)))
         verdicts = self._table(VerdictRecord)
         for key, verdict in list(verdicts.items()):

@@ -113,7 +113,10 @@ class RequestRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class JobRecord(Record):
-    """A job with what the scheduler needs of its request. `position`: which choice of the request it is."""
+    """A job with what the scheduler needs of its request. `position`: which choice of the request it is.
+
+    `refusal`: the sealed words of the node that rejected it.
+    """
 
     job: Job
     request: str
@@ -123,6 +126,7 @@ class JobRecord(Record):
     model: str
     priority: Priority
     order_at: float
+    refusal: Sealed | None = None
 
     @property
     def id(self) -> str:

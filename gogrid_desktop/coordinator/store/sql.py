@@ -29,6 +29,10 @@ from gogrid_desktop.paths import private_dir
 T = TypeVar("T")
 
 BUSY_MS = 5000
+#: SQLite takes 32,766 values in one statement.
+_MAX_VALUES = 10_000
+#: Requests purged in one transaction.
+_PURGED = 500
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}")
 #: SQLITE_IOERR_SHMSIZE: the WAL's index could not grow, which is a full disk too.
 _FULL = (sqlite3.SQLITE_FULL, 4874)
@@ -43,6 +47,11 @@ class SqlTx:
 
     def find(self, kind: type[R], **equal: str | Collection[str]) -> list[R]:
         table = TABLE_OF[kind]
+        for name, value in equal.items():
+            if not isinstance(value, str) and len(value) > _MAX_VALUES:
+                values = list(value)
+                parts = [values[begin : begin + _MAX_VALUES] for begin in range(0, len(values), _MAX_VALUES)]
+                return [record for part in parts for record in self.find(kind, **{**equal, name: part})]
         wanted = [
             table.c[name] == value if isinstance(value, str) else table.c[name].in_(list(value))
             for name, value in equal.items()
@@ -96,10 +105,13 @@ class SqlTx:
                 )
 
     def purge(self, ended_before: float, verdicts_before: float) -> None:
-        old = select(requests.c.id).where(requests.c.ended_at < ended_before, requests.c.body.is_not(None))
+        old = (
+            select(requests.c.id).where(requests.c.ended_at < ended_before, requests.c.body.is_not(None)).limit(_PURGED)
+        )
         if ids := list(self._connection.scalars(old)):
             of_them = select(jobs.c.id).where(jobs.c.request.in_(ids))
             self._connection.execute(update(chunks).where(chunks.c.job.in_(of_them)).values(token_ids=None, text=None))
+            self._connection.execute(update(jobs).where(jobs.c.request.in_(ids)).values(refusal=None))
             self._connection.execute(
                 update(requests).where(requests.c.id.in_(ids)).values(body=None, idempotency_key=None)
             )
@@ -150,7 +162,7 @@ class SqlStore:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", pool_size=3)
+    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", pool_size=3, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:

@@ -173,6 +173,7 @@ jobs = Table(
     c("faulted", Words),
     c("finish", FinishReason, null=True),
     c("error", Json(JobError), null=True),
+    c("refusal", LargeBinary, null=True),
     Index("jobs_request", "request"),
 )
 Index("jobs_queued", jobs.c.model, jobs.c.order_at, jobs.c.id, sqlite_where=jobs.c.state == JobState.QUEUED)

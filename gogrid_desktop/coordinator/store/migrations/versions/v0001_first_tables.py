@@ -146,6 +146,7 @@ def upgrade() -> None:
         sa.Column("faulted", sa.Text(), nullable=False),
         sa.Column("finish", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("refusal", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(
             ["request"],
             ["requests.id"],
