@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class ScriptedAgent:
     """Listens on a unix socket (or loopback TCP), answers hello and subscribe, records every other command.
 
     `on_command` may return the status to push after the command; `refusal` makes it refuse every command after hello;
-    `mute` makes it read and never answer.
+    `mute` makes it read and never answer; `hello_refusal` makes it turn everybody away as another version does.
     """
 
     def __init__(self, endpoint_file: Path, status: AgentStatus = SHARING, transport: str = "unix") -> None:
@@ -111,6 +112,8 @@ class ScriptedAgent:
             self._server.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{self._server.getsockname()[1]}"
         self._server.listen()
+        self._server.settimeout(0.05)  # closing it does not wake who waits in accept
+        self._closing = False
         self.endpoint = Endpoint(transport, address, self._token, os.getpid(), IPC_VERSION)
         endpoint_file.parent.mkdir(parents=True, exist_ok=True)
         write_endpoint(endpoint_file, self.endpoint)
@@ -134,23 +137,25 @@ class ScriptedAgent:
         with self._lock:
             clients, self._clients = self._clients, []
         for client in clients:
-            client.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # gone already
+                client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End as a killed agent does: the endpoint file stays."""
-        self.hang_up()
-        self._server.shutdown(socket.SHUT_RDWR)
+        self._closing = True
+        self._threads[0].join()
         self._server.close()
-        for thread in self._threads:
+        self.hang_up()
+        for thread in self._threads[1:]:
             thread.join(5)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _accept(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 client, _ = self._server.accept()
-            except OSError:
-                return
+            except TimeoutError:
+                continue
             with self._lock:
                 self._clients.append(client)
             thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
@@ -171,10 +176,10 @@ class ScriptedAgent:
         match command["type"]:
             case "hello":
                 self.hellos += 1
-                problem = "" if command["token"] == self._token else "wrong token"
-                problem = problem or self.hello_refusal
-                client.sendall(encode(Reply(id=known, ok=not problem, code="refused" if problem else "", message=problem)))
-            case "subscribe" | "status":
+                client.sendall(encode(self._greeting(command)))
+            case "subscribe":
+                client.sendall(encode(Reply(id=known, ok=True)) + encode(Push(status=self.status)))
+            case "status":
                 client.sendall(encode(Reply(id=known, ok=True, status=self.status)))
             case _:
                 self.commands.put(command)
@@ -182,3 +187,10 @@ class ScriptedAgent:
                 following = self.on_command(command)
                 if following is not None:
                     self.push(following)
+
+    def _greeting(self, hello: Command) -> Reply:
+        if hello["token"] != self._token:
+            return Reply(id=hello["id"], ok=False, code="token", message="The token is not the agent's.")
+        if self.hello_refusal:
+            return Reply(id=hello["id"], ok=False, code="version", message=self.hello_refusal)
+        return Reply(id=hello["id"], ok=True, status=self.status)

@@ -197,9 +197,13 @@ class AgentClient(QObject):
     def _take_hello(self, reply: Reply) -> None:
         self._asked.discard(reply.id)
         if not reply.ok:
-            self._fail(f"{reply.message} {reply.remedy}".strip(), Link.REFUSED)
+            # A wrong token is an agent that was started anew since we read its address; the next attempt reads it again.
+            link = Link.SEARCHING if reply.code == "token" else Link.REFUSED
+            self._fail(f"{reply.message} {reply.remedy}".strip(), link)
             return
         self._set(Connection(Link.CONNECTED))
+        if reply.status is not None:
+            self.statusChanged.emit(reply.status)
         subscribe = Subscribe(id=self._next_id())
         self._asked.add(subscribe.id)
         self._send(subscribe)

@@ -1,4 +1,4 @@
-"""A real X desktop for tests: Xvfb, the window manager openbox and the panel tint2 with its tray, on a display of their own.
+"""A real X desktop for tests: Xvfb, the window manager openbox and the panel tint2 with its tray, on its own display.
 
 Used as a context manager, or through the fixture `desktop`. All processes are stopped by their ids.
 """
