@@ -364,6 +364,7 @@ async def test_a_broken_stream_goes_on_with_the_exact_rest(grid: Grid, broken_af
     assert rest.done
     assert rest.ids[-1] == str(len(TEXT.encode()))
     assert rest.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert not any("usage" in chunk for chunk in first.chunks + rest.chunks)
     assert {chunk["model"] for chunk in rest.chunks} == {MODEL.id}
     assert not grid.desk.cancelled
     assert len(grid.desk.held) == 1
@@ -404,6 +405,7 @@ async def test_the_same_post_with_the_same_key_is_the_same_request(grid: Grid) -
         rest = await read(response)
     async with grid.http.stream("POST", "/v1/chat/completions", json=streamed, headers=key) as response:
         whole = await read(response)
+        assert response.headers["x-gogrid-request"] == grid.desk.newest
     assert first.text() + rest.text() == whole.text() == TEXT
     assert len(grid.desk.held) == 1
     other = await grid.http.post("/v1/chat/completions", json={**streamed, "n": 2}, headers=key)
@@ -498,6 +500,7 @@ async def test_what_cannot_be_served_now_is_a_503_with_a_time_and_the_reason(
         await grid.client.chat.completions.create(model=MODEL.id, messages=HELLO)
     assert caught.value.status_code == 503
     assert int(caught.value.response.headers["retry-after"]) > 0
+    assert "x-should-retry" not in caught.value.response.headers
     assert words in caught.value.message
 
 

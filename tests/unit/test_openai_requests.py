@@ -128,6 +128,7 @@ NOT_YET = [
     {"logit_bias": {"1": 1}},
     {"presence_penalty": 0.1},
     {"frequency_penalty": -1},
+    {"frequency_penalty": False},
     {"store": True},
     {"audio": {}},
     {"modalities": ["audio"]},
