@@ -7,16 +7,34 @@ import sys
 import typer
 from rich.console import Console
 
-from gogrid_desktop.cli import coordinator, doctor, settings, tray
+from gogrid_desktop import __version__
+from gogrid_desktop.cli import agent, control, coordinator, demo, doctor, settings, tray
 from gogrid_desktop.errors import GoGridError
 
 app = typer.Typer(
     help="Lend your idle GPU to a grid that runs LLM inference.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.add_typer(agent.app, name="agent")
 app.add_typer(coordinator.app, name="coordinator")
 app.add_typer(settings.app, name="settings")
-app.command()(doctor.doctor)
-app.command()(tray.tray)
+for command in (
+    tray.tray,
+    control.status,
+    control.pause,
+    control.resume,
+    control.snooze,
+    control.stop,
+    agent.join,
+    doctor.doctor,
+    demo.demo,
+):
+    app.command()(command)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
 
 
 def main() -> None:
@@ -24,7 +42,9 @@ def main() -> None:
     try:
         app()
     except GoGridError as error:
-        Console(stderr=True, highlight=False).print(f"[red]{error.message}[/red] {error.remedy}".rstrip())
+        Console(stderr=True, highlight=False).print(
+            f"[red]{error.message}[/red] {error.remedy}".rstrip(), soft_wrap=True
+        )
         sys.exit(error.exit_code)
 
 

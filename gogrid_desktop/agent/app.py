@@ -1,0 +1,458 @@
+"""The agent: builds its parts, runs them as named tasks under one monitor, and ends in order.
+
+Everything that happens ends up in `_think`: sense, decide, apply. It runs when time alone could change the decision, at
+most a second after a signal that is polled, and at once when the person says something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from filelock import FileLock, Timeout
+
+from gogrid_desktop import __version__
+from gogrid_desktop.agent import describe
+from gogrid_desktop.agent.clock import Clock, SystemClock
+from gogrid_desktop.agent.leasing import Leasing, Offer
+from gogrid_desktop.agent.membership import Membership, join, node_name
+from gogrid_desktop.agent.models import ModelShelf
+from gogrid_desktop.agent.outbox import HeldJob, Outbox
+from gogrid_desktop.agent.runner import Runner, WantedModel
+from gogrid_desktop.agent.sensors import Sensors
+from gogrid_desktop.agent.session import Session
+from gogrid_desktop.agent.tasks import Monitor
+from gogrid_desktop.client.grid import GridClient
+from gogrid_desktop.config.settings import Settings
+from gogrid_desktop.config.store import SettingsStore
+from gogrid_desktop.core.policy import Decision, Memory, decide
+from gogrid_desktop.core.profiles import NOTHING, Profile
+from gogrid_desktop.core.status import AgentState, AgentStatus, Totals
+from gogrid_desktop.errors import AgentAlreadyRunning, SecretStoreError
+from gogrid_desktop.ipc import messages as m
+from gogrid_desktop.ipc.server import LocalServer
+from gogrid_desktop.paths import AppPaths, private_dir
+from gogrid_desktop.protocol import grid as g
+from gogrid_desktop.system import host
+from gogrid_desktop.system.idle import IdleProbe
+from gogrid_desktop.system.secrets import SecretStore
+
+log = logging.getLogger(__name__)
+
+#: Paused for this long, the model's memory is given back.
+KEEP_LOADED_S = 60.0
+SETTLE_S = 5.0
+RESCAN_S = 600
+POLL_S = 1.0
+REST_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an agent is built from; tests hand in their own."""
+
+    paths: AppPaths
+    store: SettingsStore
+    secrets: SecretStore
+    idle_probes: Sequence[IdleProbe]
+    clock: Clock
+    worker_command: tuple[str, ...] = ()
+
+
+def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
+    """The real ones. `allow_plaintext`: keep the token in a file where no keyring answers."""
+    store = SettingsStore(paths.settings_file)
+    plaintext = allow_plaintext or store.settings.secrets.allow_plaintext
+    secrets = host.secret_store(paths.state, allow_plaintext=plaintext)
+    return Parts(paths, store, secrets, host.idle_probes(), SystemClock())
+
+
+class Agent:
+    """One per user. `run` returns the exit code."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._paths, self._store, self._secrets, self._clock = parts.paths, parts.store, parts.secrets, parts.clock
+        self._sensors = Sensors(parts.idle_probes)
+        self._outbox = Outbox()
+        self._runner = Runner(self._outbox, parts.clock, self._changed, parts.worker_command)
+        self._monitor = Monitor()
+        self._server = LocalServer(self._paths.endpoint_file, self._command, self.status)
+        self._shelf = ModelShelf(
+            self._settings.models.folder or self._paths.models,
+            self._settings.models.files,
+            self._paths.state / "hashes.json",
+        )
+        self._session: Session | None = None
+        self._membership_changed = asyncio.Event()
+        self._rethink = asyncio.Event()
+        self._thinking = asyncio.Lock()
+        self._memory = Memory()
+        self._decision: Decision | None = None
+        self._idle_s: float | None = None
+        self._idle_source = "none"
+        self._paused_at: float | None = None
+        self._snooze_until = self._remembered_snooze()
+        self._totals = Totals()
+        self._problem = ""
+
+    @property
+    def _settings(self) -> Settings:
+        return self._store.settings
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Until stopped. Raises AgentAlreadyRunning."""
+        private_dir(self._paths.runtime)
+        lock = FileLock(self._paths.agent_lock)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise AgentAlreadyRunning(
+                "An agent runs already for this user.", "See it with: gogrid status. End it with: gogrid stop"
+            ) from None
+        try:
+            with _signals(self._monitor):
+                return await self._run()
+        finally:
+            lock.release()
+
+    async def _run(self) -> int:
+        if self._store.notice:
+            log.warning("%s", self._store.notice)
+        await self._server.open()
+        scheduler = AsyncIOScheduler(job_defaults={"misfire_grace_time": None, "coalesce": True})
+        scheduler.add_job(self._rescan, "interval", seconds=RESCAN_S, id="rescan")
+        scheduler.start()
+        await self._think()
+        self._monitor.spawn("worker", self._runner.run())
+        self._monitor.spawn("worker-health", self._runner.watch())
+        self._monitor.spawn("grid", self._grid_forever())
+        self._monitor.spawn("think", self._think_forever())
+        log.info("agent ready, pid %d", os.getpid())
+        try:
+            await self._monitor.until_stopped()
+        finally:
+            scheduler.shutdown(wait=False)
+            await self._release_all()
+            await self._monitor.cancel()
+            self._runner.close()
+            await self._server.close()
+        return 1 if self._monitor.failure else 0
+
+    async def _release_all(self) -> None:
+        """Hand every lease back with its tokens, and wait a little for the coordinator to take them."""
+        if not self._outbox.jobs or self._session is None:
+            return
+        self._session.leasing.offer(Offer(0))
+        await self._runner.pause()
+        for job in self._outbox.running:
+            self._runner.hand_back(job, g.ReleaseReason.SHUTDOWN)
+        if not await self._session.leasing.settle(SETTLE_S):
+            log.warning(
+                "the coordinator did not take %d leases back in time; they expire there", len(self._outbox.jobs)
+            )
+
+    # --- sense, decide, apply ----------------------------------------------------------------------------------------
+
+    async def _think_forever(self) -> None:
+        while True:
+            await self._think()
+            self._rethink.clear()
+            until_s = REST_S if self._decision is None else self._decision.next_check - self._clock.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._rethink.wait(), min(max(until_s, 0.05), POLL_S))
+
+    async def _think(self) -> None:
+        async with self._thinking:
+            now, mono = self._clock.now(), self._clock.monotonic()
+            if self._snooze_until is not None and self._snooze_until <= now:
+                self._snooze(None)
+            activity = await asyncio.to_thread(self._sensors.read, now, len(self._outbox.running))
+            self._idle_s, self._idle_source = activity.idle_s, activity.idle_source
+            snooze = None if self._snooze_until is None else mono + self._snooze_until - now
+            preferences = replace(self._settings.preferences(), snooze_until=snooze)
+            before, self._decision = self._decision, decide(activity, preferences, self._memory, mono)
+            self._memory = self._decision.memory
+            await self._apply(before, self._decision)
+            self._changed()
+
+    async def _apply(self, before: Decision | None, now: Decision) -> None:
+        """Instant limits first, then leases, then memory."""
+        lower = before is not None and now.profile < before.profile
+        if lower and self._outbox.running:
+            self._totals = replace(self._totals, yields=self._totals.yields + 1)
+        if now.profile is Profile.PAUSED:
+            if before is None or before.profile is not Profile.PAUSED:
+                self._paused_at = self._clock.monotonic()
+                await self._runner.pause()
+                for job in self._outbox.running:
+                    self._runner.hand_back(job, g.ReleaseReason.YIELDED)
+            elif self._paused_at is not None and self._clock.monotonic() - self._paused_at >= KEEP_LOADED_S:
+                self._runner.want_model(None)
+            return
+        self._paused_at = None
+        if before is None or before.limits != now.limits or before.profile is Profile.PAUSED:
+            await self._runner.limit(now.limits)
+            excess = len(self._outbox.running) - now.limits.batch
+            for job in self._outbox.running[::-1][: max(0, excess)]:
+                self._runner.hand_back(job, g.ReleaseReason.YIELDED)
+        self._hold_model()
+
+    def _hold_model(self) -> None:
+        if self._session is None or self._session.model is None:
+            return
+        entry, file = self._session.model
+        s = self._settings
+        context = min(s.models.context_tokens, entry.context) if entry.context else s.models.context_tokens
+        self._runner.want_model(
+            WantedModel(
+                str(file.path),
+                file.sha256,
+                context,
+                context * max(1, s.models.slots // 2),
+                s.models.slots,
+                s.worker.threads,
+                s.worker.gpu_layers,
+            )
+        )
+
+    def _offer(self) -> Offer:
+        decision, session = self._decision, self._session
+        if decision is None or session is None or session.model is None:
+            return Offer(0)
+        if not decision.accept_leases or not self._runner.ready or self._monitor.failure:
+            return Offer(0)
+        entry, file = session.model
+        room = min(decision.limits.batch, self._settings.models.slots) - len(self._outbox.jobs)
+        context = min(self._settings.models.context_tokens, entry.context or self._settings.models.context_tokens)
+        resident = (file.sha256,)
+        return Offer(max(0, room), context, resident, resident, ",".join(self._runner.backends), file.size_bytes)
+
+    def _changed(self) -> None:
+        """Something happened that the coordinator, the tray or a decision may want to know."""
+        if self._session is not None:
+            if any(job.report() for job in self._outbox.jobs.values()):
+                self._session.leasing.news()
+            self._session.leasing.offer(self._offer())
+            if self._session.model is not None and not self._runner.resident:
+                self._rethink.set()
+        self._server.changed()
+
+    # --- the grid ----------------------------------------------------------------------------------------------------
+
+    async def _grid_forever(self) -> None:
+        """Serve the membership there is; begin anew when it changes."""
+        while True:
+            self._membership_changed.clear()
+            session = await self._open_session()
+            if session is None:
+                await self._membership_changed.wait()
+                continue
+            self._session = session
+            self._changed()
+            running = asyncio.create_task(session.run(), name="session")
+            leaving = asyncio.create_task(self._membership_changed.wait(), name="membership")
+            try:
+                await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    await running
+                await self._release_all()
+            finally:
+                leaving.cancel()
+                running.cancel()
+                await asyncio.gather(running, leaving, return_exceptions=True)
+                self._session = None
+
+    async def _open_session(self) -> Session | None:
+        membership = self._membership()
+        if membership is None:
+            self._problem = "This computer has joined no grid yet. Join with: gogrid join COORDINATOR INVITE"
+            self._changed()
+            return None
+        try:
+            token = await asyncio.to_thread(self._secrets.get, membership.secret_name)
+        except SecretStoreError as error:
+            self._problem = str(error)
+            self._changed()
+            return None
+        if token is None:
+            self._problem = "The token of this node is gone from the keyring. Join again with a new invite."
+            self._changed()
+            return None
+        self._problem = ""
+        client = GridClient(membership.coordinator, token)
+        leasing = Leasing(
+            client,
+            self._outbox,
+            self._clock,
+            accept=self._runner.start,
+            gone=self._runner.drop,
+            done=self._done,
+            state=self._node_state,
+            changed=self._changed,
+        )
+        return Session(client, leasing, self._shelf, self._clock, self._changed)
+
+    def _membership(self) -> Membership | None:
+        grid = self._settings.grid
+        if not (grid.coordinator and grid.node_id):
+            return None
+        return Membership(grid.coordinator, grid.node_id, grid.node_name)
+
+    def _done(self, job: HeldJob) -> None:
+        if isinstance(job.end, g.Complete):
+            self._totals = replace(self._totals, jobs=self._totals.jobs + 1)
+        elif isinstance(job.end, g.Fault | g.Rejected):
+            self._totals = replace(self._totals, jobs_failed=self._totals.jobs_failed + 1)
+
+    def _node_state(self) -> g.NodeState:
+        decision = self._decision
+        if decision is None:
+            return g.NodeState()
+        return g.NodeState(
+            profile=decision.profile.word,
+            reason=decision.reasons[0].rule,
+            tokens_per_s=round(self._runner.tokens_per_s, 2),
+        )
+
+    async def _rescan(self) -> None:
+        if self._session is not None:
+            self._session.restock()
+
+    # --- what people see and say -------------------------------------------------------------------------------------
+
+    def status(self) -> AgentStatus:
+        """The whole state, as tray and command line show it."""
+        decision, session, runner = self._decision, self._session, self._runner
+        leasing = session.leasing if session is not None else None
+        problem = self._problem or runner.problem or (session.problem if session else "")
+        problem = problem or (leasing.auth_problem if leasing else "")
+        connected = leasing is not None and leasing.connected
+        running = len(self._outbox.running)
+        state = describe.state_of(decision, problem=problem, connected=connected, jobs_running=running)
+        retry_in_s = leasing.retry_at - self._clock.now() if leasing else 0.0
+        headline, reason = describe.sentence(state, decision, problem=problem, retry_in_s=retry_in_s)
+        notices = (self._store.notice, session.notice if session else "", leasing.message if leasing else "")
+        return AgentStatus(
+            version=__version__,
+            pid=os.getpid(),
+            state=state,
+            profile=decision.profile if decision else Profile.PAUSED,
+            headline=headline,
+            reason=reason,
+            what_next=decision.what_next if decision and state is not AgentState.NEEDS_YOU else "",
+            reasons=decision.reasons if decision else (),
+            limits=decision.limits if decision else NOTHING,
+            sharing=self._settings.sharing.enabled,
+            snooze_until=self._snooze_until,
+            problem=problem,
+            notice="  ".join(notice for notice in notices if notice),
+            connected=connected,
+            coordinator=self._settings.grid.coordinator,
+            node_name=self._settings.grid.node_name,
+            idle_source=self._idle_source,
+            idle_s=self._idle_s,
+            worker=runner.state,
+            worker_pid=runner.supervisor.pid,
+            model=session.model[0].id if session and session.model else "",
+            slots=min(decision.limits.batch, self._settings.models.slots) if decision else 0,
+            jobs_running=running,
+            tokens_per_s=runner.tokens_per_s,
+            totals=replace(
+                self._totals,
+                tokens=runner.tokens,
+                resumed=runner.resumed,
+                worker_restarts=runner.restarts,
+                leases=leasing.leases if leasing else 0,
+                heartbeats=leasing.heartbeats if leasing else 0,
+            ),
+        )
+
+    async def _command(self, command: m.Command) -> m.Reply:
+        match command:
+            case m.Pause(for_s=None):
+                await self._put({"sharing.enabled": False})
+            case m.Pause():
+                self._snooze(self._clock.now() + (command.for_s or 0))
+                await self._think()
+            case m.Resume():
+                self._snooze(None)
+                await self._put({"sharing.enabled": True})
+            case m.PutSettings():
+                await self._put(command.values)
+            case m.GetSettings():
+                return m.Reply(id=command.id, ok=True, settings=self._settings.model_dump(mode="json"))
+            case m.Join():
+                await self._join(command)
+            case m.Stop():
+                self._monitor.stop()
+            case _:
+                pass
+        return m.Reply(id=command.id, ok=True, status=self.status())
+
+    async def _put(self, values: dict[str, object]) -> None:
+        """Change settings, all or none, and act on them before answering."""
+        self._store.change(values)
+        await self._think()
+
+    async def _join(self, command: m.Join) -> None:
+        membership = await join(
+            command.coordinator, command.invite, self._settings.grid.node_name or node_name(), self._secrets
+        )
+        await self._put(membership_settings(membership))
+        self._membership_changed.set()
+
+    def _snooze(self, until: float | None) -> None:
+        self._snooze_until = until
+        file = private_dir(self._paths.state) / "snooze.json"
+        if until is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_text(json.dumps({"until": until}))
+
+    def _remembered_snooze(self) -> float | None:
+        file: Path = self._paths.state / "snooze.json"
+        try:
+            until = json.loads(file.read_text())["until"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return until if isinstance(until, float) else None
+
+
+def membership_settings(membership: Membership) -> dict[str, object]:
+    """The settings that say where this node belongs."""
+    return {
+        "grid.coordinator": membership.coordinator,
+        "grid.node_id": membership.node_id,
+        "grid.node_name": membership.node_name,
+    }
+
+
+@contextlib.contextmanager
+def _signals(monitor: Monitor) -> Iterator[None]:
+    """SIGINT and SIGTERM ask for the end, on every platform."""
+    loop = asyncio.get_running_loop()
+
+    def ask(number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(monitor.stop)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(parts: Parts) -> int:
+    """Run an agent until it is stopped; returns the exit code."""
+    return asyncio.run(Agent(parts).run())

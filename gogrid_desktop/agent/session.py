@@ -1,0 +1,90 @@
+"""One membership at work: its HTTP client, its leases, and the models of its catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+from gogrid_desktop.agent import models
+from gogrid_desktop.agent.clock import Clock
+from gogrid_desktop.agent.leasing import Leasing
+from gogrid_desktop.agent.models import ModelFile, ModelShelf
+from gogrid_desktop.client.grid import GridClient
+from gogrid_desktop.core.backoff import Backoff
+from gogrid_desktop.errors import AuthRejected, CoordinatorError, GoGridError
+from gogrid_desktop.protocol.grid import Catalogue, CatalogueModel
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """Runs until cancelled. `model` is what the worker should hold, None while nothing of the catalogue is here."""
+
+    def __init__(
+        self, grid: GridClient, leasing: Leasing, shelf: ModelShelf, clock: Clock, changed: Callable[[], None]
+    ) -> None:
+        self.grid = grid
+        self.leasing = leasing
+        self.model: tuple[CatalogueModel, ModelFile] | None = None
+        self.problem = ""
+        self.notice = ""
+        self._shelf = shelf
+        self._clock = clock
+        self._changed = changed
+        self._restock = asyncio.Event()
+
+    def restock(self) -> None:
+        """Look again at the catalogue and at the files."""
+        self._restock.set()
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.leasing.report_forever(), name="report")
+                group.create_task(self.leasing.poll_forever(), name="poll")
+                group.create_task(self._stock_forever(), name="stock")
+        finally:
+            await self.grid.close()
+
+    async def _stock_forever(self) -> None:
+        backoff = Backoff()
+        while True:
+            self._restock.clear()
+            try:
+                await self._stock()
+            except AuthRejected:
+                log.debug("the catalogue is not for us; the report says so to the person")
+                await self._restock.wait()
+            except CoordinatorError as error:
+                log.info("no catalogue yet: %s", error.message)
+                await self._clock.sleep(backoff.after(0.0, os.urandom(1)[0] / 255))
+                continue
+            except GoGridError as error:
+                self.problem = str(error)
+            self._changed()
+            await self._restock.wait()
+
+    async def _stock(self) -> None:
+        catalogue = await self.grid.catalogue()
+        files = await asyncio.to_thread(self._shelf.scan)
+        wanted = models.missing(catalogue, files)
+        if wanted is not None:
+            self.notice = f"Fetching the model {wanted.id}, {wanted.size_bytes / 2**20:,.0f} MiB."
+            self._changed()
+            try:
+                file = await self._shelf.fetch(self.grid, wanted)
+            finally:
+                self.notice = ""
+            files[file.sha256] = file
+        chosen = models.choose(catalogue, files)
+        self.model = None if chosen is None else (chosen, files[chosen.sha256])
+        self.problem = "" if chosen else _nothing_to_run(catalogue)
+
+
+def _nothing_to_run(catalogue: Catalogue) -> str:
+    if not catalogue.models:
+        return "This grid offers no model yet; the operator adds them."
+    names = ", ".join(model.id for model in catalogue.models)
+    return f"None of the grid's models is on this computer, and it does not hand them out: {names}."

@@ -1,0 +1,119 @@
+"""`gogrid status|pause|resume|snooze|stop`: what the tray does, from a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as jsonlib
+import re
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gogrid_desktop.core.status import AgentStatus
+from gogrid_desktop.errors import BadInput
+from gogrid_desktop.ipc import messages as m
+from gogrid_desktop.ipc.client import LocalClient, call
+from gogrid_desktop.paths import app_paths
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_SNOOZE_S = 7 * 86400.0
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "90s", "15m", "1h", "2d". Raises BadInput outside 1 s .. 7 d."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)", text.strip().lower())
+    seconds = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
+    if not 1 <= seconds <= LONGEST_SNOOZE_S:
+        raise BadInput("duration", text, "1s to 7d, for example 15m, 1h or 3h")
+    return seconds
+
+
+def three_lines(status: AgentStatus) -> str:
+    """What the tooltip says, for a terminal."""
+    first = f"{status.headline}: {status.reason}" if status.reason else status.headline
+    jobs = "1 job" if status.jobs_running == 1 else f"{status.jobs_running} jobs"
+    grid = status.coordinator or "no grid"
+    line = "connected to" if status.connected else "not connected to"
+    lines = [
+        first,
+        status.what_next or "-",
+        f"{jobs}, {status.tokens_per_s:.0f} tokens/s, {line} {grid}; "
+        f"so far {status.totals.jobs:,} jobs, {status.totals.tokens:,} tokens",
+    ]
+    if status.notice:
+        lines.append(status.notice)
+    return "\n".join(lines)
+
+
+def why_table(status: AgentStatus) -> Table:
+    """The rule trace: every ceiling, the one that binds first."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("rule", "at most", "because"):
+        table.add_column(heading)
+    for reason in status.reasons:
+        table.add_row(reason.rule, reason.ceiling.word, reason.sentence)
+    return table
+
+
+def status(
+    why: Annotated[bool, typer.Option("--why", help="Every rule, and what it says.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again at every change.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+) -> None:
+    """What this computer shares now, and why."""
+    console = Console(highlight=False)
+
+    def show(now: AgentStatus) -> None:
+        if json:
+            typer.echo(jsonlib.dumps(dataclasses.asdict(now)))
+            return
+        console.print(three_lines(now), markup=False)
+        if why:
+            console.print(why_table(now))
+
+    with LocalClient(app_paths().endpoint_file) as client:
+        if not watch:
+            show(_status_of(client.call(m.GetStatus(id=1))))
+            return
+        try:
+            for now in client.watch():
+                if not json:
+                    console.print(time.strftime("%H:%M:%S"), style="dim")
+                show(now)
+        except KeyboardInterrupt:
+            return
+
+
+def pause() -> None:
+    """Stop sharing until `gogrid resume`."""
+    _tell(m.Pause(id=1))
+
+
+def resume() -> None:
+    """Share again; ends a snooze too."""
+    _tell(m.Resume(id=1))
+
+
+def snooze(duration: Annotated[str, typer.Argument(help="15m, 1h, 3h, ...")] = "1h") -> None:
+    """Stop sharing for a while."""
+    _tell(m.Pause(id=1, for_s=parse_duration(duration)))
+
+
+def stop() -> None:
+    """End the agent; its leases go back with what they have."""
+    call(app_paths().endpoint_file, m.Stop(id=1))
+    Console().print("The agent stops.")
+
+
+def _tell(command: m.Command) -> None:
+    now = _status_of(call(app_paths().endpoint_file, command))
+    Console(highlight=False).print(three_lines(now), markup=False)
+
+
+def _status_of(reply: m.Reply) -> AgentStatus:
+    if reply.status is None:
+        raise TypeError("a reply without a status")
+    return reply.status
