@@ -26,6 +26,7 @@ REQUEST_HEADER = "X-GoGrid-Request"
 #: Nobody reads this status: the client has gone.
 CLIENT_GONE = 499
 STORAGE_RETRY_S = 30
+STOPPING_RETRY_S = 2
 
 
 class ApiError(GoGridError):
@@ -61,6 +62,12 @@ def internal_error() -> ApiError:
 
 def no_such_request(request: str) -> ApiError:
     return ApiError(404, "request_not_found", f"There is no request {request!r} of this account.", param="id")
+
+
+def stopping(request: str) -> ApiError:
+    """The coordinator ends all answers; the request itself goes on."""
+    words = f"The coordinator stops. Read on later with GET /grid/v1/requests/{request}/stream, or the Idempotency-Key."
+    return ApiError(503, "coordinator_stopping", words, headers={"Retry-After": str(STOPPING_RETRY_S)})
 
 
 def _converted(error: Exception) -> ApiError:

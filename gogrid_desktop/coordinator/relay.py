@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from gogrid_desktop.coordinator import sse
 from gogrid_desktop.coordinator.cursor import Cursor, Piece, failure
-from gogrid_desktop.coordinator.ports import Desk
-from gogrid_desktop.coordinator.refusal import CLIENT_GONE, ApiError, internal_error, no_such_request
+from gogrid_desktop.coordinator.ports import Closing, Desk
+from gogrid_desktop.coordinator.refusal import CLIENT_GONE, ApiError, internal_error, no_such_request, stopping
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ STATUS_TICKS = 2
 async def follow(desk: Desk, request: str, account: str, cursor: Cursor, tick_s: float = TICK_S) -> Steps:
     """Pieces of the request from `cursor` on until its end; an empty tuple every `tick_s`, when the reader is renewed.
 
-    Raises ApiError when the request is not this account's, failed, was cancelled, expired, or lost its text. When
-    one choice fails the others are cancelled: no whole answer can come of them.
+    Raises ApiError when the request is not this account's, failed, was cancelled, expired, or lost its text, and
+    when the coordinator stops. When one choice fails the others are cancelled: no whole answer can come of them.
     """
     now = asyncio.get_running_loop().time
     watch = desk.watch(request)
@@ -58,7 +58,10 @@ async def follow(desk: Desk, request: str, account: str, cursor: Cursor, tick_s:
                 raise error
             if view.ended:
                 return
-            await watch.changed(max(0.0, tick_at - now()))
+            try:
+                await watch.changed(max(0.0, tick_at - now()))
+            except Closing:
+                raise stopping(request) from None
             if now() >= tick_at:
                 await desk.touch_reader(request)
                 tick_at = now() + tick_s

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from gogrid_desktop.coordinator.ports import (
     Account,
     ChoiceView,
+    Closing,
     IdempotencyConflict,
     JobError,
     JobState,
@@ -60,6 +61,8 @@ class WatchInMemory:
             await asyncio.wait_for(self._bell.wait(), timeout_s)
         except TimeoutError:
             return False
+        if self._desk.stopping:
+            raise Closing
         self._bell.clear()
         return True
 
@@ -79,6 +82,7 @@ class DeskInMemory:
     on_submit: Callable[[str], None] = lambda request: None
     refusal: Exception | None = None
     broken: bool = False
+    stopping: bool = False
 
     async def account(self, api_key: str) -> Account | None:
         return Account(id=api_key.removeprefix("ggk_"), key_id="k") if api_key in ("ggk_ann", "ggk_bob") else None
@@ -138,6 +142,11 @@ class DeskInMemory:
     def change(self, request: str, index: int = 0, **fields: Any) -> None:
         choices = self.held[request].choices
         choices[index] = replace(choices[index], **fields)
+        for watch in list(self.watches):
+            watch.ring()
+
+    def stop(self) -> None:
+        self.stopping = True
         for watch in list(self.watches):
             watch.ring()
 
@@ -343,11 +352,6 @@ async def test_bad_input_reaches_the_client_as_a_bad_request(grid: Grid) -> None
 async def test_calls_that_are_not_offered_are_a_404_that_lists_those_that_are(grid: Grid) -> None:
     with pytest.raises(openai.NotFoundError, match="POST /v1/embeddings is not offered"):
         await grid.client.embeddings.create(model=MODEL.id, input="x")
-
-
-async def test_a_body_too_large_is_a_413(grid: Grid) -> None:
-    answer = await grid.http.post("/v1/chat/completions", content=b" " * (openai_routes.MAX_BODY_BYTES + 1))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
 
 
 @pytest.mark.parametrize("broken_after", range(1, 8))
@@ -578,6 +582,20 @@ async def test_a_reader_that_does_not_read_holds_up_nobody(grid: Grid) -> None:
     assert len(grid.desk.watches) == 1  # the stuck reader is still there, and alone
     writer.close()
     await until(lambda: not grid.desk.watches)
+
+
+async def test_a_coordinator_that_stops_ends_answers_at_once_and_says_how_to_go_on(grid: Grid) -> None:
+    whole = asyncio.create_task(grid.http.post("/v1/chat/completions", json=BODY))
+    await until(lambda: grid.desk.watches)
+    grid.desk.on_submit = lambda request: grid.desk.say(request, "Once")
+    async with grid.http.stream("POST", "/v1/chat/completions", json={**BODY, "stream": True}) as response:
+        grid.desk.stop()
+        seen = await read(response)
+        request = response.headers["x-gogrid-request"]
+    assert (seen.text(), seen.error["code"], seen.done) == ("Once", "coordinator_stopping", False)
+    assert f"/grid/v1/requests/{request}/stream" in seen.error["message"]
+    assert ((await whole).status_code, (await whole).headers["retry-after"]) == (503, "2")
+    assert not grid.desk.cancelled
 
 
 async def test_a_failing_desk_ends_a_stream_with_an_error_and_a_line_in_the_log(

@@ -16,7 +16,6 @@ from gogrid_desktop.coordinator.ports import Desk
 from gogrid_desktop.coordinator.refusal import CLIENT_GONE, ApiError, FaceRoute, caller, no_such_request
 from gogrid_desktop.protocol.openai import ChatRequest, CompletionRequest
 
-MAX_BODY_BYTES = 8 * 2**20
 _CALLS = "POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /v1/models/{id}"
 
 
@@ -50,7 +49,7 @@ def router(desk: Desk, *, tick_s: float = relay.TICK_S, now: Callable[[], float]
     async def generate(request: Request, parse: Callable[[bytes], ChatRequest | CompletionRequest]) -> Response:
         account = await caller(desk, request)
         wishes = face.wishes(request.headers, account)
-        body = parse(await _body(request))
+        body = parse(await request.body())
         if wishes.resume_from is not None and not body.stream:
             raise ApiError(400, "invalid_value", "Last-Event-ID needs stream = true.", param="stream")
         model = face.choose(await desk.models(), body.model)
@@ -82,12 +81,3 @@ def router(desk: Desk, *, tick_s: float = relay.TICK_S, now: Callable[[], float]
         return JSONResponse(shape.whole(pieces))
 
     return routes
-
-
-async def _body(request: Request) -> bytes:
-    raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > MAX_BODY_BYTES:
-            raise ApiError(413, "request_too_large", f"The body is larger than {MAX_BODY_BYTES} bytes; send less text.")
-    return bytes(raw)
