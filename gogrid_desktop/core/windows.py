@@ -1,0 +1,110 @@
+"""The week grid: for each of the 7 x 24 civil hours of a week, the most that may be given.
+
+It works on civil time alone (a weekday and a second of that day, as a clock on the wall shows them), so that a night from
+22 to 7 is the same night on the day the clocks change. A grid is written as seven strings of 24 letters, Monday first,
+P paused, C conservative, B balanced, A aggressive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gogrid_desktop.core.profiles import Profile
+
+HOURS = 24
+DAYS = 7
+HOUR_S = 3600
+DAY_S = HOURS * HOUR_S
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+_LETTERS = {"P": Profile.PAUSED, "C": Profile.CONSERVATIVE, "B": Profile.BALANCED, "A": Profile.AGGRESSIVE}
+_LETTER_OF = {profile: letter for letter, profile in _LETTERS.items()}
+
+#: Aggressive from 22 to 7, balanced by day.
+DEFAULT_ROWS = ("A" * 7 + "B" * 15 + "A" * 2,) * DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The next moment at which the grid says something else: `in_s` seconds from now, on this civil day and hour."""
+
+    in_s: float
+    weekday: int
+    hour: int
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one weekday (0 = Monday), from `start_s` to `end_s` seconds after its midnight, end excluded."""
+
+    weekday: int
+    start_s: float
+    end_s: float
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class WeekGrid:
+    """168 ceilings, Monday 00-01 first."""
+
+    hours: tuple[Profile, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.hours) != DAYS * HOURS:
+            raise ValueError(f"a week has {DAYS * HOURS} hours, not {len(self.hours)}")
+
+    def at(self, weekday: int, second_of_day: float) -> Profile:
+        """The ceiling at this civil moment; `weekday` 0 = Monday."""
+        return self.hours[weekday * HOURS + int(second_of_day // HOUR_S)]
+
+    def next_change(self, weekday: int, second_of_day: float) -> Change | None:
+        """When the ceiling changes next; None when it is the same all week."""
+        first = weekday * HOURS + int(second_of_day // HOUR_S)
+        to_next_hour_s = HOUR_S - second_of_day % HOUR_S
+        for ahead in range(1, DAYS * HOURS):
+            index = (first + ahead) % (DAYS * HOURS)
+            if self.hours[index] != self.hours[first]:
+                in_s = to_next_hour_s + (ahead - 1) * HOUR_S
+                return Change(in_s, index // HOURS, index % HOURS, self.hours[index])
+        return None
+
+    def preview(self, weekday: int, second_of_day: float) -> tuple[Span, ...]:
+        """The next 24 hours on the wall clock, from now on, cut at midnight and where the ceiling changes."""
+        spans: list[Span] = []
+        for day, start_s, end_s in ((weekday, second_of_day, DAY_S), ((weekday + 1) % DAYS, 0.0, second_of_day)):
+            at_s = start_s
+            while at_s < end_s:
+                until_s = min(end_s, (at_s // HOUR_S + 1) * HOUR_S)
+                profile = self.at(day, at_s)
+                if spans and spans[-1].weekday == day and spans[-1].profile == profile:
+                    spans[-1] = Span(day, spans[-1].start_s, until_s, profile)
+                else:
+                    spans.append(Span(day, at_s, until_s, profile))
+                at_s = until_s
+        return tuple(spans)
+
+
+def parse_grid(rows: Sequence[str]) -> WeekGrid:
+    """Read seven strings of 24 letters, any case. Raises ValueError, which names the day and what is wrong with it."""
+    if len(rows) != DAYS:
+        raise ValueError(f"a week has 7 rows, not {len(rows)}")
+    hours: list[Profile] = []
+    for day, row in zip(WEEKDAYS, rows, strict=True):
+        if len(row) != HOURS:
+            raise ValueError(f"{day} has {len(row)} letters instead of 24")
+        for letter in row.upper():
+            if letter not in _LETTERS:
+                raise ValueError(f"{day} has the letter {letter!r}; only P, C, B and A mean something")
+            hours.append(_LETTERS[letter])
+    return WeekGrid(tuple(hours))
+
+
+def format_grid(grid: WeekGrid) -> tuple[str, ...]:
+    """Seven strings of 24 letters: the inverse of `parse_grid`."""
+    letters = "".join(_LETTER_OF[profile] for profile in grid.hours)
+    return tuple(letters[start : start + HOURS] for start in range(0, DAYS * HOURS, HOURS))
+
+
+DEFAULT_GRID = parse_grid(DEFAULT_ROWS)
