@@ -1,7 +1,7 @@
 """Counting what was lost: the workers' own counts, the coordinator's ledger and what the client got, held side by side.
 
-A token is lost if its position is missing from the ledger, is there twice, or was never made by a worker under the fence
-that it was taken with. Two lives of a worker may have made the same position: only what the ledger took counts.
+A token is lost if its position is missing from the ledger, is there twice, or was never made by a worker under the
+fence that it was taken with. Two lives of a worker may have made the same position: only what the ledger took counts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """`bytes_off` counts bytes that differ between chunks, totals and client. `findings` has a sentence for each job."""
+    """`bytes_off`: bytes that differ between chunks, totals and client. `findings`: a line for each job that is off."""
 
     tokens_checked: int = 0
     missing: int = 0
