@@ -8,14 +8,13 @@ import typer
 from rich.console import Console
 
 from gogrid_desktop import __version__
-from gogrid_desktop.cli import agent, control, coordinator, demo, doctor, settings, tray
+from gogrid_desktop.cli import agent, control, demo, doctor, settings, tray
 from gogrid_desktop.errors import GoGridError
 
 app = typer.Typer(
     help="Lend your idle GPU to a grid that runs LLM inference.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(agent.app, name="agent")
-app.add_typer(coordinator.app, name="coordinator")
 app.add_typer(settings.app, name="settings")
 for command in (
     tray.tray,
@@ -29,6 +28,18 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def coordinator(context: typer.Context) -> None:
+    """Run the grid's server, and look after it."""
+    try:
+        from gogrid_desktop.cli.coordinator import app as commands
+    except ImportError as error:
+        raise GoGridError(
+            f"The coordinator needs {error.name}.", 'Install it: pip install "gogrid-desktop[coordinator]"'
+        ) from error
+    commands(context.args, prog_name="gogrid coordinator")
 
 
 @app.command()

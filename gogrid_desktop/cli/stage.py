@@ -1,0 +1,141 @@
+"""The demo's stage: coordinator, agent and tray as real processes below one folder, all gone at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from gogrid_desktop.core.status import AgentStatus
+from gogrid_desktop.errors import AgentUnavailable, GoGridError
+from gogrid_desktop.ipc import messages as m
+from gogrid_desktop.ipc.client import call
+from gogrid_desktop.paths import app_paths
+from gogrid_desktop.worker.journal import ENVIRONMENT as JOURNAL
+
+START_S = 60.0
+STOP_S = 10.0
+_GOGRID = (sys.executable, "-m", "gogrid_desktop")
+
+
+class Stage:
+    """Processes of one play. Use `open_stage`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.journal = home / "worker-journal.jsonl"
+        self.url = ""
+        self._environment = os.environ | {"GOGRID_HOME": str(home), JOURNAL: str(self.journal)}
+        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def gogrid(self, *arguments: str) -> str:
+        """Run a command to its end and return what it printed. Raises GoGridError with what it said."""
+        done = subprocess.run([*_GOGRID, *arguments], env=self._environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise GoGridError(f"gogrid {arguments[0]} failed ({done.returncode}): {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def start_coordinator(self) -> None:
+        process = self._start("coordinator", "coordinator", "serve", "--port", "0", "--starter", "--json", pipe=True)
+        if process.stdout is None:
+            raise GoGridError("the coordinator has no output")
+        line = process.stdout.readline()
+        if not line:
+            raise GoGridError(f"The coordinator did not start: {self._last_words('coordinator')}")
+        self.url = json.loads(line)["url"]
+
+    def start_agent(self) -> None:
+        self._start("agent", "agent", "run", "--allow-plaintext-token")
+        self.until("the agent has loaded the model", lambda status: status.worker in ("ready", "idle", "processing"))
+
+    def start_tray(self) -> bool:
+        """Show the tray icon where there is a display; False where there is none."""
+        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            return False
+        self._start("tray", "tray")
+        return True
+
+    def tell(self, command: m.Command) -> AgentStatus:
+        """Send the agent a command, as the tray does."""
+        reply = call(replace(app_paths(), runtime=self.home / "run").endpoint_file, command)
+        if reply.status is None:
+            raise GoGridError("the agent answered without its status")
+        return reply.status
+
+    def until(self, what: str, holds: Callable[[AgentStatus], bool], timeout_s: float = START_S) -> AgentStatus:
+        """Wait until the agent's status is so. Raises GoGridError after `timeout_s`, or when the agent ended."""
+        deadline = time.monotonic() + timeout_s
+        status: AgentStatus | None = None
+        while time.monotonic() < deadline:
+            with contextlib.suppress(AgentUnavailable):
+                status = self.tell(m.GetStatus(id=1))
+                if holds(status):
+                    return status
+            for name, process in self._processes:
+                if name == "agent" and process.poll() is not None:
+                    raise GoGridError(f"The agent ended: {self._last_words('agent')}")
+            time.sleep(0.1)
+        said = f"{status.headline}: {status.reason}" if status else self._last_words("agent")
+        raise GoGridError(f"Waited {timeout_s:.0f} s until {what}. The agent says: {said}")
+
+    def close(self) -> None:
+        """End everything that was started, the youngest first, and remove the folder."""
+        for _, process in reversed(self._processes):
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        self._processes.clear()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _start(self, name: str, *arguments: str, pipe: bool = False) -> subprocess.Popen[bytes]:
+        with (self.home / f"{name}.log").open("wb") as said:
+            process = subprocess.Popen(
+                [*_GOGRID, *arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipe else subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,  # Ctrl-C is for the demo, which then ends them in order
+            )
+        self._processes.append((name, process))
+        return process
+
+    def _last_words(self, name: str) -> str:
+        return "\n".join((self.home / f"{name}.log").read_text(errors="replace").splitlines()[-3:])
+
+
+@contextlib.contextmanager
+def open_stage() -> Iterator[Stage]:
+    """A fresh folder; whatever happens, also Ctrl-C, SIGTERM and a closed terminal, nothing is left behind."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    stage = Stage(Path(tempfile.mkdtemp(prefix="gogrid-demo-")))
+    try:
+        yield stage
+    finally:
+        for name in ("SIGINT", *names):  # a second Ctrl-C must not leave processes behind
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        stage.close()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
