@@ -197,7 +197,7 @@ class AgentClient(QObject):
     def _take_hello(self, reply: Reply) -> None:
         self._asked.discard(reply.id)
         if not reply.ok:
-            # A wrong token is an agent that was started anew since we read its address; the next attempt reads it again.
+            # A wrong token is an agent started anew since we read its address; the next attempt reads it again.
             link = Link.SEARCHING if reply.code == "token" else Link.REFUSED
             self._fail(f"{reply.message} {reply.remedy}".strip(), link)
             return

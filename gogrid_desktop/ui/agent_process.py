@@ -83,7 +83,8 @@ class AgentProcess(QObject):
     def stop(self, ask: Callable[[], bool], when_stopped: Callable[[], None]) -> None:
         """End our agent, then call `when_stopped` (at once if there is none).
 
-        `ask` sends it `stop` and is False if it cannot. The agent has 5 s to hand its work back before it is terminated, and 5 s more before it is killed.
+        `ask` sends it `stop`, and is False if it cannot. The agent has 5 s to hand its work back before it is
+        terminated, and 5 s more before it is killed.
         """
         self._when_stopped = when_stopped
         if self._process is None:

@@ -1,4 +1,8 @@
-"""The tray as a program: one QApplication, what it owns, and how it ends."""
+"""The tray as a program: one QApplication, what it owns, and how it ends.
+
+The process has one Python thread and must keep it so: Python collects garbage in whichever thread allocates, and a Qt
+object that is deleted outside its own thread takes the process down.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 from PySide6.QtCore import QLibraryInfo, QMessageLogContext, QSocketNotifier, QTimer, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
@@ -51,31 +55,47 @@ def run_tray(paths: AppPaths, wait_for_tray_s: float) -> bool:
     single.showRequested.connect(window.come_up)
     # Not quit(): that asks the windows first, and ours refuses to close. From the loop: exit() does nothing before it.
     tray.left.connect(lambda: QTimer.singleShot(0, lambda: app.exit(0)))
-    end_on_signals(tray.leave)
+    signals = EndOnSignals(tray.leave)
     tray.start()
     try:
         app.exec()
     finally:
+        signals.close()
         single.release()
     return True
 
 
-def end_on_signals(leave: Callable[[], None]) -> QSocketNotifier:
-    """Call `leave` on SIGINT or SIGTERM. Python sees a signal only when Qt returns to it: the wake-up makes it so."""
-    reader, writer = socket.socketpair()
-    reader.setblocking(False)
-    writer.setblocking(False)
-    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    notifier = QSocketNotifier(reader.fileno(), QSocketNotifier.Type.Read, QApplication.instance())
-    notifier.activated.connect(lambda: reader.recv(64))
-    notifier.destroyed.connect(writer.close)  # keeps the pair alive as long as it is watched
+class EndOnSignals:
+    """Calls `leave` on SIGINT or SIGTERM, until `close`.
 
-    def ended(_number: int, _frame: Any) -> None:
-        leave()
+    Python runs its handlers only when Qt returns to it: the wake-up socket makes Qt do so. This object keeps that
+    socket open; were it closed, the wake-up byte would go to whatever file takes over its number.
+    """
 
-    signal.signal(signal.SIGINT, ended)
-    signal.signal(signal.SIGTERM, ended)
-    return notifier
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._notifier = QSocketNotifier(self._reader.fileno(), QSocketNotifier.Type.Read)
+        self._notifier.activated.connect(self._drain)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+
+        def ended(_number: int, _frame: FrameType | None) -> None:
+            leave()
+
+        self._before = {number: signal.signal(number, ended) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def close(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        self._notifier.setEnabled(False)
+        self._reader.close()
+        self._writer.close()
+
+    def _drain(self) -> None:
+        self._reader.recv(64)
 
 
 def _require_display() -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import pytest
 from Xlib import X, display
+from Xlib.error import BadDrawable, BadWindow
 
 PROGRAMS = ("Xvfb", "openbox", "tint2", "xdotool", "import")
 WIDTH_PX, HEIGHT_PX, PANEL_PX = 800, 600, 32
@@ -159,8 +160,7 @@ class Desktop:
         return None if owner == X.NONE else int(owner.id)
 
     def has_property(self, name: str) -> bool:
-        root = self._x.screen().root
-        return root.get_full_property(self._x.intern_atom(name), X.AnyPropertyType) is not None
+        return len(self._property(self._x.screen().root, name)) > 0
 
     def tray_icon(self) -> tuple[int, int]:
         """The middle of the first icon in the tray, in pixels of the screen; waits until one is there."""
@@ -169,17 +169,33 @@ class Desktop:
     def has_tray_icon(self) -> bool:
         return self._embedded() is not None
 
+    def menu(self) -> int | None:
+        """The window of an open menu."""
+        kind, popup = "_NET_WM_WINDOW_TYPE", self._x.intern_atom("_NET_WM_WINDOW_TYPE_POPUP_MENU")
+        return self._find(lambda window: popup in self._property(window, kind), lambda window: int(window.id))
+
     def _embedded(self) -> tuple[int, int] | None:
         """XEmbed clients are windows with `_XEMBED_INFO` somewhere below a window of the panel."""
-        info = self._x.intern_atom("_XEMBED_INFO")
-        for window in self._below(self._x.screen().root):
-            if window.get_full_property(info, X.AnyPropertyType) is None:
-                continue
-            box = window.get_geometry()
-            if window.get_attributes().map_state == X.IsViewable and box.width > 1:
-                corner = self._x.screen().root.translate_coords(window, 0, 0)
-                return (corner.x + box.width // 2, corner.y + box.height // 2)
+        return self._find(lambda window: len(self._property(window, "_XEMBED_INFO")) > 0, self._middle)
+
+    def _find(self, wanted: Callable[[Any], bool], answer: Callable[[Any], T]) -> T | None:
+        """`answer` for the first visible window that is wanted."""
+        try:
+            for window in self._below(self._x.screen().root):
+                if wanted(window) and window.get_attributes().map_state == X.IsViewable:
+                    return answer(window)
+        except (BadWindow, BadDrawable):
+            return None  # one went away while we looked
         return None
+
+    def _property(self, window: Any, name: str) -> Sequence[int]:
+        found = window.get_full_property(self._x.intern_atom(name), X.AnyPropertyType)
+        return () if found is None else found.value
+
+    def _middle(self, window: Any) -> tuple[int, int]:
+        box = window.get_geometry()
+        corner = self._x.screen().root.translate_coords(window, 0, 0)
+        return (corner.x + box.width // 2, corner.y + box.height // 2)
 
     def _below(self, window: Any) -> Iterator[Any]:
         for child in window.query_tree().children:

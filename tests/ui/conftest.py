@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,15 @@ import pytest
 from fixtures_scripted_agent import ScriptedAgent
 
 from gogrid_desktop.paths import AppPaths, app_paths
+
+
+@pytest.fixture(autouse=True)
+def garbage_is_collected_in_the_main_thread() -> Iterator[None]:
+    """Qt's objects must die in their own thread, but the collector runs in any: in the scripted agent's too."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
 
 
 @pytest.fixture
