@@ -40,6 +40,9 @@ class LocalClient:
             self.close()
             kind = VersionMismatch if error.code == "version" else AgentUnavailable
             raise kind(error.message, error.remedy) from error
+        except AgentUnavailable:
+            self.close()
+            raise
 
     def __enter__(self) -> LocalClient:
         return self
