@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from gogrid_desktop import __version__
 from gogrid_desktop.agent import describe
-from gogrid_desktop.agent.clock import Clock, SystemClock
+from gogrid_desktop.agent.clock import Clock, SystemClock, happens
 from gogrid_desktop.agent.leasing import Leasing, Offer
 from gogrid_desktop.agent.membership import Membership, join, node_name
 from gogrid_desktop.agent.models import ModelShelf
@@ -52,7 +52,6 @@ KEEP_LOADED_S = 60.0
 SETTLE_S = 5.0
 RESCAN_S = 600
 POLL_S = 1.0
-REST_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +166,8 @@ class Agent:
         while True:
             await self._think()
             self._rethink.clear()
-            until_s = REST_S if self._decision is None else self._decision.next_check - self._clock.monotonic()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._rethink.wait(), min(max(until_s, 0.05), POLL_S))
+            until_s = POLL_S if self._decision is None else self._decision.next_check - self._clock.monotonic()
+            await happens(self._rethink, self._clock, min(max(until_s, 0.05), POLL_S))
 
     async def _think(self) -> None:
         async with self._thinking:

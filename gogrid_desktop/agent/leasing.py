@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gogrid_desktop.agent.clock import Clock
+from gogrid_desktop.agent.clock import Clock, happens
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
 from gogrid_desktop.core.backoff import Backoff
 from gogrid_desktop.errors import AuthRejected, CoordinatorError, RateLimited
@@ -166,11 +166,7 @@ class Leasing:
         """Report news at most every 250 ms, and a heartbeat every 5 s while a lease is held."""
         backoff = Backoff()
         while True:
-            timeout_s = g.HEARTBEAT_S if self._outbox.jobs else None
-            try:
-                await asyncio.wait_for(self._news.wait(), timeout_s)
-            except TimeoutError:
-                log.debug("heartbeat for %d leases", len(self._outbox.jobs))
+            await happens(self._news, self._clock, g.HEARTBEAT_S if self._outbox.jobs else None)
             self._news.clear()
             began = self._clock.monotonic()
             try:
