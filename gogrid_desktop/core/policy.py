@@ -42,7 +42,7 @@ class Held:
     doublings: int = 0
 
     def hold_s(self, base_s: float) -> float:
-        return max(base_s, min(base_s * 2**self.doublings, LONGEST_HOLD_S))
+        return max(base_s, min(base_s * 2.0**self.doublings, LONGEST_HOLD_S))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,165 @@
+"""What a person can set: typed, bounded, with units in the names, versioned.
+
+A setting has a dotted name (`presence.away_after_s`); its description and its bounds come from the field alone, so that
+the command line, the settings page and every error say the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gogrid_desktop.core.activity import Preferences, Role
+from gogrid_desktop.core.profiles import PROFILE_LIMITS, Limits, Profile
+from gogrid_desktop.core.windows import DEFAULT_ROWS, format_grid, parse_grid
+
+VERSION: Final = 1
+_BALANCED = PROFILE_LIMITS[Profile.BALANCED]
+
+
+def _listed(value: object) -> object:
+    """A list from a command line: comma-separated, empty means none."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _grid_rows(rows: tuple[str, ...]) -> tuple[str, ...]:
+    return format_grid(parse_grid(rows))
+
+
+def _address(value: str) -> str:
+    if value and not value.startswith(("https://", "http://")):
+        raise ValueError("an address that begins with https:// (http:// for this machine alone)")
+    return value.rstrip("/")
+
+
+def _no_folder(value: object) -> object:
+    return None if value == "" else value
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Custom(Section):
+    """Limits of the person's own; they hold where `sharing.profile` is custom."""
+
+    compute_share: float = Field(_BALANCED.compute_share, ge=0, le=1, description="share of the GPU's or CPU's time")
+    vram_fraction: float = Field(_BALANCED.vram_fraction, ge=0, le=1, description="share of the GPU's memory")
+    batch: int = Field(_BALANCED.batch, ge=1, le=64, description="requests answered together")
+    nice: int = Field(_BALANCED.nice, ge=0, le=19, description="19 lets every other program go first")
+    ionice_class: int = Field(3, ge=0, le=3, description="disk priority as in ionice: 3 idle, 2 best effort, 1, 0 none")
+    ionice_level: int = Field(4, ge=0, le=7, description="disk priority within classes 1 and 2, 7 the weakest")
+    interval_ms: int = Field(_BALANCED.interval_ms, ge=0, le=3_600_000, description="least time between two requests")
+
+    def limits(self) -> Limits:
+        level = self.ionice_level if self.ionice_class in (1, 2) else None
+        return Limits(
+            self.compute_share,
+            self.vram_fraction,
+            self.batch,
+            self.nice,
+            self.ionice_class,
+            level,
+            self.interval_ms,
+        )
+
+
+class Sharing(Section):
+    enabled: bool = Field(True, description="the switch")
+    profile: Literal["conservative", "balanced", "aggressive", "custom"] = Field(
+        "aggressive", description="the most that is ever given"
+    )
+    at_most: Literal["conservative", "balanced", "aggressive"] = Field(
+        "aggressive", description="a second ceiling, set from the tray's menu"
+    )
+    custom: Custom = Custom()
+
+
+class Presence(Section):
+    away_after_s: int = Field(180, ge=10, le=86_400, description="without input for this long you count as away")
+    while_present: Literal["conservative", "paused"] = Field(
+        "conservative", description="while you are at the computer"
+    )
+
+
+class Schedule(Section):
+    grid: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_grid_rows)] = Field(
+        DEFAULT_ROWS,
+        description="seven rows of 24 hours, Monday first: P paused, C conservative, B balanced, A aggressive",
+    )
+
+
+class Grid(Section):
+    coordinator: Annotated[str, AfterValidator(_address)] = Field("", max_length=2000, description="set by gogrid join")
+    node_id: str = Field("", max_length=128, description="set by gogrid join")
+    node_name: str = Field("", max_length=64, description="how the operator sees this computer; empty: its host name")
+
+
+class Models(Section):
+    folder: Annotated[Path | None, BeforeValidator(_no_folder)] = Field(
+        None, description="where models are kept; empty: the usual place"
+    )
+    files: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = Field(
+        (), description="model files (GGUF) kept elsewhere"
+    )
+    context_tokens: int = Field(4096, ge=256, le=1_048_576, description="longest prompt and answer together")
+    slots: int = Field(8, ge=1, le=64, description="most requests at once")
+
+
+class Worker(Section):
+    threads: int = Field(0, ge=0, le=1024, description="processor threads; 0: as many as there are cores")
+    gpu_layers: int = Field(-1, ge=-1, le=10_000, description="model layers on the GPU; -1: all")
+
+
+class Secrets(Section):
+    allow_plaintext: bool = Field(False, description="keep the node's token in a file (0600) where no keyring answers")
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section):
+    """All settings of one user."""
+
+    version: Literal[1] = VERSION
+    role: Literal["desktop", "server"] = Field(
+        "desktop", description="a server shares whatever happens at its keyboard"
+    )
+    sharing: Sharing = Sharing()
+    presence: Presence = Presence()
+    schedule: Schedule = Schedule()
+    grid: Grid = Grid()
+    models: Models = Models()
+    worker: Worker = Worker()
+    secrets: Secrets = Secrets()
+    log: Log = Log()
+
+    def preferences(self) -> Preferences:
+        """What the policy needs; the snooze and the drain are not settings and stay at their defaults."""
+        custom = self.sharing.profile == "custom"
+        return Preferences(
+            role=Role(self.role),
+            sharing=self.sharing.enabled,
+            card=Profile.AGGRESSIVE if custom else Profile[self.sharing.profile.upper()],
+            at_most=Profile[self.sharing.at_most.upper()],
+            custom=self.sharing.custom.limits() if custom else None,
+            away_after_s=float(self.presence.away_after_s),
+            while_present=Profile[self.presence.while_present.upper()],
+            grid=parse_grid(self.schedule.grid),
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted names to values, as they are written to the file."""
+        return flatten(self.model_dump(mode="json", exclude={"version"}))
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat.update(flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat

@@ -1,0 +1,71 @@
+"""NVIDIA GPUs through NVML (nvml.h), by the package nvidia-ml-py.
+
+NVML is opened and closed around every reading: an open handle keeps a laptop's GPU awake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pynvml
+
+from gogrid_desktop.system.gpu import Gpu, GpuReading
+
+T = TypeVar("T")
+
+
+class NvmlGpu:
+    name = "nvml"
+
+    def read(self) -> GpuReading:
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            return GpuReading(problem=_why_not(error))
+        try:
+            driver = _text(pynvml.nvmlSystemGetDriverVersion())
+            gpus = tuple(_gpu(index, driver) for index in range(pynvml.nvmlDeviceGetCount()))
+        except pynvml.NVMLError as error:
+            return GpuReading(problem=f"The NVIDIA driver answers with an error: {error}.")
+        finally:
+            pynvml.nvmlShutdown()
+        return GpuReading(gpus) if gpus else GpuReading(problem="The NVIDIA driver runs, but sees no GPU.")
+
+
+def _gpu(index: int, driver: str) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory: Any = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    rates: Any = _unless_unsupported(lambda: pynvml.nvmlDeviceGetUtilizationRates(handle))
+    return Gpu(
+        index=index,
+        name=_text(pynvml.nvmlDeviceGetName(handle)),
+        driver=driver,
+        vram_total_bytes=int(memory.total),
+        vram_used_bytes=int(memory.used),
+        vram_free_bytes=int(memory.free),
+        utilisation=None if rates is None else min(1.0, rates.gpu / 100),
+    )
+
+
+def _unless_unsupported(ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except pynvml.NVMLError_NotSupported:
+        return None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _why_not(error: pynvml.NVMLError) -> str:
+    match error.value:
+        case pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+            return "No NVIDIA driver is installed."
+        case pynvml.NVML_ERROR_DRIVER_NOT_LOADED:
+            return "The NVIDIA driver is installed, but not loaded."
+        case pynvml.NVML_ERROR_NO_PERMISSION:
+            return "This user may not use the NVIDIA driver."
+        case _:
+            return f"The NVIDIA driver does not start: {error}."
