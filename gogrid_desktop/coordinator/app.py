@@ -40,7 +40,11 @@ _STATUS: dict[type[GoGridError], int] = {AuthRejected: 401, InviteRejected: 403,
 Failed = Callable[[BaseException], None]
 
 
-def create_app(settings: CoordinatorSettings, store: Store | None = None, failed: Failed = lambda _: None) -> FastAPI:
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def create_app(settings: CoordinatorSettings, store: Store | None = None, failed: Failed = _raise) -> FastAPI:
     """The application over the database in `settings.data`, or over another store.
 
     `failed` hears of an error that ends the coordinator: at the start, or of one of its tasks. `app.state.desk` is the
@@ -56,17 +60,18 @@ def create_app(settings: CoordinatorSettings, store: Store | None = None, failed
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        tasks: list[asyncio.Task[None]] = []
         try:
             await remember(grid)
             await sweep(grid)
         except GoGridError as error:
             failed(error)
-            raise
-        tasks = [
-            asyncio.create_task(matchmaker.run(), name="matchmaker"),
-            asyncio.create_task(run_sweeps(grid), name="sweep"),
-            asyncio.create_task(run_flushes(grid), name="flush"),
-        ]
+        else:
+            tasks = [
+                asyncio.create_task(matchmaker.run(), name="matchmaker"),
+                asyncio.create_task(run_sweeps(grid), name="sweep"),
+                asyncio.create_task(run_flushes(grid), name="flush"),
+            ]
         for task in tasks:
             task.add_done_callback(lambda done: _ended(done, failed))
         yield
@@ -114,6 +119,6 @@ async def _not_understood(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"]) or "body"
     content = {"code": "bad_input", "message": f"{where}: {first['msg']}.", "remedy": "Update GoGrid on this machine."}
     return JSONResponse({"error": content}, 422)

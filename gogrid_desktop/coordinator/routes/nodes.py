@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
+from pydantic import ValidationError
 
 from gogrid_desktop.coordinator import auth
 from gogrid_desktop.coordinator.desk import catalogue
@@ -24,7 +27,10 @@ from gogrid_desktop.protocol.grid import (
     Report,
     Reported,
     Sha256,
+    Wire,
 )
+
+W = TypeVar("W", bound=Wire)
 
 
 async def _caller(request: Request) -> NodeRecord:
@@ -39,6 +45,18 @@ async def _caller(request: Request) -> NodeRecord:
     return node
 
 
+def _body(model: type[W]) -> Callable[[Request], Awaitable[W]]:
+    """The body of a call, parsed from its bytes: Python's own parser would let half a surrogate pair through."""
+
+    async def parsed(request: Request) -> W:
+        try:
+            return model.model_validate_json(await request.body())
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
+
+    return parsed
+
+
 Caller = Annotated[NodeRecord, Depends(_caller)]
 
 
@@ -47,13 +65,16 @@ def router(grid: Grid, matchmaker: Matchmaker) -> APIRouter:
     routes = APIRouter(prefix="/grid/v1")
 
     @routes.post("/nodes")
-    async def enrol(invite: Invite) -> Enrolled:
+    async def enrol(invite: Annotated[Invite, Depends(_body(Invite))]) -> Enrolled:
         now = grid.now()
         return await grid.store.write(lambda tx: auth.enrol(tx, invite, now))
 
     @routes.post("/leases")
     async def leases(
-        request: Request, node: Caller, call: LeaseCall, wait: Annotated[float, Query(ge=0, le=3600)] = 25.0
+        request: Request,
+        node: Caller,
+        call: Annotated[LeaseCall, Depends(_body(LeaseCall))],
+        wait: Annotated[float, Query(ge=0, le=3600)] = 25.0,
     ) -> Leases:
         offering = auth.offering(node, call)
         if offering != node:
@@ -63,7 +84,7 @@ def router(grid: Grid, matchmaker: Matchmaker) -> APIRouter:
         return await matchmaker.lease(offering, call, min(wait, grid.settings.max_wait_s), _gone(request))
 
     @routes.post("/reports")
-    async def reports(node: Caller, report: Report) -> Reported:
+    async def reports(node: Caller, report: Annotated[Report, Depends(_body(Report))]) -> Reported:
         if not grid.presence.allow_report(node.id, grid.now()):
             raise RateLimited(f"More than {REPORTS_PER_S} reports in a second.", 1.0, "Send fewer, larger ones.")
         return await take(grid, node.id, report)

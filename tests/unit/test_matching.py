@@ -1,0 +1,109 @@
+"""Who gets which job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gogrid_desktop.coordinator.matching import AVOID_S, MAX_LEAD_S, Offer, match, place
+from gogrid_desktop.coordinator.store.records import JobRecord
+from gogrid_desktop.core.lease import Job
+from gogrid_desktop.protocol.grid import JobKind, Priority
+
+NOW = 100.0
+
+
+def job(name: str = "r.0", model: str = "m", kind: JobKind = JobKind.CHAT, **other: object) -> JobRecord:
+    it = Job(name, deadline=1e6, max_tokens=9, prompt_bytes=9, **other)  # type: ignore[arg-type]
+    return JobRecord(it, "r", 0, "acc", kind, model, Priority.NORMAL, 0.0)
+
+
+def offer(node: str = "n", free: int = 1, **other: object) -> Offer:
+    models = frozenset({"m"})
+    base = Offer(node, "p", free, frozenset(), models, frozenset({JobKind.CHAT}), 100)
+    return replace(base, **other)  # type: ignore[arg-type]
+
+
+def pairs(offers: list[Offer], jobs: list[JobRecord], elsewhere: bool = True) -> list[tuple[str, str]]:
+    return [(record.id, one.node) for record, one in match(offers, jobs, NOW, lambda _: elsewhere)]
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (job(model="x"), "model"),
+        (job(kind=JobKind.EMBEDDING), "kind"),
+        (job(needs_context=101), "context"),
+        (job(prompt_tokens=90, tokens=10), "context"),
+        (job(avoid=("n",), not_before=NOW), "avoided"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_reason(record: JobRecord, why: str) -> None:
+    one = offer()
+    assert pairs([one], [record]) == []
+    assert one.why_not == {why: 1}
+
+
+def test_what_just_fits_is_taken() -> None:
+    assert pairs([offer()], [job(needs_context=100, prompt_tokens=89, tokens=10)]) == [("r.0", "n")]
+
+
+def test_a_node_to_avoid_gets_the_job_after_a_while_or_when_it_is_the_only_one() -> None:
+    avoided = job(avoid=("n",), not_before=NOW)
+    assert pairs([offer()], [avoided], elsewhere=False) == [("r.0", "n")]
+    assert pairs([offer()], [job(avoid=("n",), not_before=NOW - AVOID_S)]) == [("r.0", "n")]
+
+
+def test_a_suspect_takes_an_empty_node_for_itself() -> None:
+    suspect, plain = job("r.0", suspect=True), job("r.1")
+    assert pairs([offer(free=4)], [suspect, plain]) == [("r.0", "n")]
+    assert pairs([offer(free=4, running=1)], [suspect, plain]) == [("r.1", "n")]
+    assert pairs([offer(free=4)], [plain, suspect]) == [("r.1", "n")]
+    assert pairs([offer(free=4, alone=True)], [plain]) == []
+
+
+def test_a_loaded_model_wins_then_the_emptier_node() -> None:
+    loaded = offer("loaded", free=1, resident=frozenset({"m"}), running=3)
+    empty, busy = offer("empty", free=4), offer("busy", free=4, running=2)
+    jobs = [job(f"r.{index}") for index in range(3)]
+    assert [node for _, node in pairs([busy, empty, loaded], jobs)] == ["loaded", "empty", "empty"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.booleans(), st.sampled_from(["m", "x"])), max_size=12),
+)
+def test_no_job_is_given_twice_and_no_node_gets_more_than_it_asked_for(
+    nodes: list[tuple[int, int]], wanted: list[tuple[bool, str]]
+) -> None:
+    offers = [offer(f"n{index}", free=free, running=running) for index, (free, running) in enumerate(nodes)]
+    jobs = [job(f"r.{index}", model=model, suspect=suspect) for index, (suspect, model) in enumerate(wanted)]
+    given_out = match(offers, jobs, NOW, lambda _: True)
+    names = [record.id for record, _ in given_out]
+    assert len(names) == len(set(names))
+    for one, (free, running) in zip(offers, nodes, strict=True):
+        mine = [record for record, to in given_out if to is one]
+        assert len(mine) <= free
+        if any(record.job.suspect for record in mine):
+            assert (len(mine), running) == (1, 0)
+    assert all(record.model == "m" for record, _ in given_out)
+
+
+def test_the_order_is_priority_then_age_with_an_end_to_both() -> None:
+    places = [place(one, 600.0, 5.0, 0.0, NOW)[0] for one in Priority]
+    assert places == sorted(places)
+    assert place(Priority.LOW, 600.0, 5.0, 0.0, NOW)[0] < place(Priority.CRITICAL, 600.0, 5.0, 0.0, NOW + 301)[0]
+
+
+def test_an_account_is_charged_for_what_it_asks_but_never_put_out_of_reach() -> None:
+    assert place(Priority.CRITICAL, 600.0, 5.0, 0.0, NOW) == (NOW, NOW + 5.0)
+    assert place(Priority.CRITICAL, 600.0, 5.0, NOW + 5.0, NOW) == (NOW + 5.0, NOW + 10.0)
+    assert place(Priority.CRITICAL, 600.0, 5.0, NOW + 1e9, NOW)[0] == NOW + MAX_LEAD_S
+
+
+def test_a_batch_waits_for_its_window_less_twice_its_time() -> None:
+    assert place(Priority.BATCH, 3600.0, 60.0, 0.0, NOW)[0] == NOW + 3480.0
+    assert place(Priority.BATCH, 60.0, 60.0, 0.0, NOW)[0] == NOW
