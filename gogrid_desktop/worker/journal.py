@@ -16,7 +16,7 @@ ENVIRONMENT = "GOGRID_WORKER_JOURNAL"
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """`count` tokens from position `first` on; `count` None: the start of a lease, with `first` tokens there already."""
+    """`count` tokens from position `first` on; `count` None: a lease that starts with `first` tokens there already."""
 
     job: str
     lease: str

@@ -1,0 +1,278 @@
+"""The worker: takes commands between two steps, and makes steps while the limits allow them.
+
+One thread owns the model and runs this loop; another reads the commands and interrupts a step for those that must not
+wait for its end. An interrupted step is undone and made again later, so that it changes no token.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from queue import Empty
+
+import psutil
+
+from gogrid_desktop import __version__, log
+from gogrid_desktop.core.worker_state import WorkerState, may_follow
+from gogrid_desktop.errors import ModelFileError
+from gogrid_desktop.worker import llama
+from gogrid_desktop.worker import messages as w
+from gogrid_desktop.worker.batcher import Batcher
+from gogrid_desktop.worker.gguf import read_header
+from gogrid_desktop.worker.journal import ENVIRONMENT, Journal
+from gogrid_desktop.worker.limits import Pace, apply_nice
+from gogrid_desktop.worker.pipes import Inbox, Out, read_commands
+from gogrid_desktop.worker.prompt import Prompter, PromptRejected, prompt_hash
+from gogrid_desktop.worker.sequence import JobSequence
+
+#: Commands that a step which runs does not delay.
+_INTERRUPTS = (w.Pause, w.SetLimits, w.Load, w.Unload)
+#: Commands that are obeyed also while a model loads; the others wait for it, and the first two stop it.
+_STOPS_LOAD = (w.Load, w.Unload)
+_WHILE_LOADING = (w.Pause, w.Resume, w.SetLimits, w.Ping)
+
+
+class _Model:
+    """A loaded model with all that runs in it."""
+
+    def __init__(self, sha256: str, engine: llama.LlamaEngine, batcher: Batcher) -> None:
+        self.sha256 = sha256
+        self.engine = engine
+        self.batcher = batcher
+        self.prompter = Prompter(engine, engine.template, engine.special_texts())
+
+
+class Worker:
+    """The loop and what each command does."""
+
+    def __init__(self, inbox: Inbox, out: Out, journal: Journal) -> None:
+        self.interrupt = threading.Event()
+        self._inbox = inbox
+        self._out = out
+        self._journal = journal
+        self._log = llama.LlamaLog(lambda level, line: out.send(w.LogRecord(level=level, message=line)))
+        self._pace = Pace()
+        self._paused = False
+        self._state = WorkerState.SPAWNING
+        self._model: _Model | None = None
+        self._steps = 0
+        self._postponed: deque[tuple[float, w.Command]] = deque()
+
+    def run(self) -> None:
+        """Serve for ever."""
+        self._out.send(w.Hello(version=__version__, pid=os.getpid(), backends=llama.backends()))
+        while True:
+            self.interrupt.clear()
+            while (arrival := self._next(0.0)) is not None:
+                self._obey(*arrival)
+            wait_s = self._wait_s()
+            if wait_s == 0:
+                self._step()
+            elif (arrival := self._next(wait_s)) is not None:
+                self._obey(*arrival)
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    def _wait_s(self) -> float | None:
+        if self._paused or self._model is None:
+            return None
+        return self._model.batcher.wait_s(time.monotonic())
+
+    def _next(self, wait_s: float | None) -> tuple[float, w.Command] | None:
+        if self._postponed:
+            return self._postponed.popleft()
+        try:
+            return self._inbox.get(block=wait_s != 0, timeout=wait_s)
+        except Empty:
+            return None
+
+    def _step(self) -> None:
+        if self._model is None:
+            return
+        began_s = time.monotonic()
+        self._model.batcher.step(began_s)
+        self._pace.stepped(began_s, time.monotonic())
+        self._settle()
+
+    def _say(self, job: JobSequence, frame: w.Frame) -> None:
+        if isinstance(frame, w.Emitted):
+            self._journal.emitted(job.job, job.lease, job.fence, frame.chunk.tokens_before, len(frame.chunk.token_ids))
+        self._out.send(frame)
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def _obey(self, read_s: float, command: w.Command) -> None:
+        match command:
+            case w.Load():
+                self._load(command)
+            case w.Start():
+                self._start(command)
+            case w.Cancel():
+                if self._model is not None:
+                    self._model.batcher.cancel(command.lease)
+                self._out.send(w.Cancelled(lease=command.lease))
+                self._settle()
+            case w.Unload():
+                self._unload()
+                self._out.send(w.Unloaded())
+            case _:
+                self._obey_at_once(read_s, command)
+
+    def _obey_at_once(self, read_s: float, command: w.Command) -> None:
+        """What needs no model. No step runs while this does."""
+        nice: int | None = None
+        match command:
+            case w.SetLimits():
+                self._pace.limits = command.limits
+                nice = apply_nice(command.limits.nice)
+            case w.Pause():
+                self._paused = True
+            case w.Resume():
+                self._paused = False
+            case w.Ping():
+                running = len(self._model.batcher) if self._model is not None else 0
+                rss = psutil.Process().memory_info().rss
+                self._out.send(w.Pong(seq=command.seq, steps=self._steps_so_far, running=running, rss_bytes=rss))
+                return
+            case _:
+                raise TypeError(f"{command.type} needs a model")
+        took_ms = (time.monotonic() - read_s) * 1000
+        self._out.send(w.Applied(seq=command.seq, took_ms=took_ms, nice=nice))
+
+    @property
+    def _steps_so_far(self) -> int:
+        return self._steps + (self._model.batcher.steps if self._model is not None else 0)
+
+    def _start(self, start: w.Start) -> None:
+        model, job, lease = self._model, start.job, start.lease
+        if model is None or model.sha256 != job.model:
+            self._complain("a job was started for a model that is not loaded; it is cancelled")
+            self._out.send(w.Cancelled(lease=lease))
+            return
+        if lease in model.batcher:
+            self._complain("a job was started twice; it goes on")
+            return
+        try:
+            prompt = model.prompter.prompt(job)
+        except PromptRejected as error:
+            self._out.send(
+                w.JobRejected(
+                    lease=lease,
+                    code=error.code,
+                    param=error.param,
+                    message=error.message,
+                    needs_context=error.needs_context,
+                )
+            )
+            return
+        digest = prompt_hash(prompt)
+        if job.prompt_hash not in (None, digest):
+            message = "This model turns the prompt into other tokens than the node that began the job."
+            self._out.send(w.JobFailed(lease=lease, message=message, incompatible=True))
+            return
+        if any(not 0 <= token < model.engine.vocabulary for token in job.token_ids):
+            message = "The job has tokens that this model does not know."
+            self._out.send(w.JobFailed(lease=lease, message=message, incompatible=True))
+            return
+        self._out.send(w.Prompted(lease=lease, tokens=len(prompt), hash=digest))
+        self._journal.started(job.id, lease, start.fence, len(job.token_ids))
+        limit = min(job.params.max_tokens, model.engine.context - len(prompt))
+        self._become(WorkerState.PROCESSING)
+        model.batcher.submit(JobSequence(start, prompt, limit, model.engine.piece), job.priority)
+        self._settle()
+
+    # --- the model ---------------------------------------------------------------------------------------------------
+
+    def _load(self, load: w.Load) -> None:
+        self._unload()
+        self._become(WorkerState.LOADING)
+        began_s = time.monotonic()
+        try:
+            read_header(Path(load.path))
+            engine = llama.LlamaEngine(load, self._log, self.interrupt, self._go_on_loading)
+        except llama.LoadStopped:
+            self._become(WorkerState.FAILED, "stopped by another command")
+            return
+        except ModelFileError as error:
+            self._out.send(w.LoadFailed(sha256=load.sha256, message=error.message, remedy=error.remedy))
+            self._become(WorkerState.FAILED, error.message)
+            return
+        self._model = _Model(load.sha256, engine, Batcher(engine, self._pace, self._say))
+        apply_nice(self._pace.limits.nice)  # the threads that the model brought
+        self._out.send(
+            w.Loaded(
+                sha256=load.sha256,
+                context=engine.context,
+                slots=engine.slots,
+                load_s=time.monotonic() - began_s,
+                memory_bytes=engine.memory_bytes,
+            )
+        )
+        self._become(WorkerState.READY)
+
+    def _go_on_loading(self) -> bool:
+        """Obey what cannot wait; False when the load is not wanted any more."""
+        while True:
+            try:
+                read_s, command = self._inbox.get_nowait()
+            except Empty:
+                return not any(isinstance(command, _STOPS_LOAD) for _, command in self._postponed)
+            if isinstance(command, _WHILE_LOADING):
+                self._obey_at_once(read_s, command)
+            else:
+                self._postponed.append((read_s, command))
+
+    def _unload(self) -> None:
+        if self._model is None:
+            return
+        for lease in self._model.batcher.cancel_all():
+            self._out.send(w.Cancelled(lease=lease))
+        self._become(WorkerState.EVICTING)
+        self._steps = self._steps_so_far
+        self._model.engine.close()
+        self._model = None
+        self._become(WorkerState.SPAWNING)
+
+    # --- what others are told ----------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Idle once the last job has left."""
+        if self._state is WorkerState.PROCESSING and self._model is not None and not len(self._model.batcher):
+            self._become(WorkerState.IDLE)
+
+    def _become(self, state: WorkerState, detail: str = "") -> None:
+        if state is self._state:
+            return
+        if not may_follow(self._state, after=state):
+            raise ValueError(f"{state} cannot follow {self._state}")
+        self._state = state
+        self._out.send(w.StateChanged(state=state, detail=detail))
+
+    def _complain(self, message: str) -> None:
+        self._out.send(w.LogRecord(level="error", message=message))
+
+
+def main() -> None:
+    """Serve the agent on the other side of standard input and output until it goes."""
+    log.setup("warning")
+    inbox, out = Inbox(), Out()
+    worker = Worker(inbox, out, Journal(os.environ.get(ENVIRONMENT)))
+
+    def arrived(command: w.Command) -> None:
+        if isinstance(command, _INTERRUPTS):
+            worker.interrupt.set()
+
+    reader = threading.Thread(
+        target=read_commands, args=(sys.stdin.buffer, inbox, arrived, out), name="commands", daemon=True
+    )
+    reader.start()
+    try:
+        worker.run()
+    except Exception:
+        logging.getLogger(__name__).exception("the worker cannot go on")
+    os._exit(70)  # not past the reader, which waits for a line

@@ -1,0 +1,70 @@
+"""Standard input and output of the worker: frames in, frames out, and nothing else on them.
+
+Whatever else writes to standard output (a library, a driver) is sent to standard error. A thread reads the commands, so
+that the end of the input ends the process at once, also in the middle of a step.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from gogrid_desktop.worker import messages as w
+
+
+class Out:
+    """Writes frames, from any thread, each in one piece."""
+
+    def __init__(self) -> None:
+        self._fd = os.dup(1)
+        self._lock = threading.Lock()
+        os.dup2(2, 1)
+
+    def send(self, frame: w.Frame) -> None:
+        """Blocks while nobody reads; ends the process when nobody can."""
+        data = memoryview(w.encode(frame))
+        with self._lock:
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except BrokenPipeError:
+                os._exit(0)
+
+
+class Inbox(SimpleQueue[tuple[float, w.Command]]):
+    """Commands with the time when they were read (monotonic, seconds)."""
+
+
+def read_commands(stream: BinaryIO, inbox: Inbox, arrived: Callable[[w.Command], None], out: Out) -> None:
+    """Read until the input ends, then end the process. A line that is no command is named in the log and ignored."""
+    for line in _lines(stream):
+        read_s = time.monotonic()
+        try:
+            command = w.COMMAND.validate_json(line)
+        except ValidationError as error:
+            out.send(w.LogRecord(level="error", message=_complaint(line, error)))
+            continue
+        inbox.put((read_s, command))
+        arrived(command)
+    os._exit(0)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Lines, cut after `MAX_LINE_BYTES`: the rest of a longer one is dropped, and what is left is no command."""
+    while line := stream.readline(w.MAX_LINE_BYTES):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = stream.readline(w.MAX_LINE_BYTES)
+        yield line
+
+
+def _complaint(line: bytes, error: ValidationError) -> str:
+    """What is wrong, by field and kind; never the words themselves."""
+    kinds = ", ".join(sorted({f"{'.'.join(map(str, e['loc'])) or 'line'}: {e['type']}" for e in error.errors()})[:8])
+    return f"a line of {len(line)} bytes is no command ({kinds}); it is ignored"
