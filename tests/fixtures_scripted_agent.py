@@ -142,6 +142,8 @@ class ScriptedAgent:
 
     def close(self) -> None:
         """End as a killed agent does: the endpoint file stays."""
+        if self._closing:
+            return
         self._closing = True
         self._threads[0].join()
         self._server.close()

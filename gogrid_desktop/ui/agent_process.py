@@ -6,6 +6,7 @@ what it started when the person quits, first by asking, and says what went wrong
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ STOP_S = 5.0
 #: One that ran for this long and then broke is started again by itself; one that breaks sooner would only break again.
 SETTLED_S = 60.0
 LOG_TAIL_BYTES = 4096
+#: An error is one line in the log, not folded at the width of a terminal that is not there.
+WIDE = "2000"
 
 AGENT_COMMAND = (sys.executable, "-m", "gogrid_desktop", "agent", "run")
 
@@ -72,6 +75,7 @@ class AgentProcess(QObject):
                     stdout=log_file,
                     stderr=log_file,
                     start_new_session=True,
+                    env=os.environ | {"COLUMNS": WIDE},
                 )
         except OSError as error:
             self._set(AgentRun(failure=f"the agent could not be started: {error.strerror or error}"))

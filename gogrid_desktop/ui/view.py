@@ -16,6 +16,8 @@ from gogrid_desktop.core.status import AgentState, AgentStatus
 TOOLTIP_CHARS = 127
 #: So many failed attempts in a row mean that the agent is gone, not merely restarting.
 PATIENCE = 4
+#: One that we started has some 20 s to load and to listen.
+PATIENCE_WITH_OURS = 9
 SNOOZE_S = 3600.0
 
 
@@ -124,8 +126,10 @@ def _without_status(connection: Connection, run: AgentRun) -> tuple[AgentState, 
         return AgentState.NEEDS_YOU, "Needs you", connection.problem
     if connection.link is Link.CONNECTED:
         return AgentState.STARTING, "Starting", "waiting for the agent's status"
-    if run.ours:
+    if run.ours and connection.failures < PATIENCE_WITH_OURS:
         return AgentState.STARTING, "Starting", "waiting for the agent to answer"
+    if run.ours:
+        return AgentState.NEEDS_YOU, "Not sharing", "the agent does not answer; quit and start GoGrid again"
     if run.failure:
         return AgentState.NEEDS_YOU, "Needs you", run.failure
     if connection.failures < PATIENCE:

@@ -45,10 +45,11 @@ class StatusWindow(QWidget):
 
     def _arrange(self) -> None:
         texts = QGridLayout()
-        texts.addWidget(self.picture, 0, 0, 2, 1, Qt.AlignmentFlag.AlignTop)
+        texts.addWidget(self.picture, 0, 0, 6, 1, Qt.AlignmentFlag.AlignTop)
         for row, line in enumerate((self.headline, self.why, self.what_next, self.counts, self.notice)):
             texts.addWidget(line, row, 1)
         texts.setColumnStretch(1, 1)
+        texts.setRowStretch(5, 1)
         texts.setColumnMinimumWidth(1, self.fontMetrics().averageCharWidth() * TEXT_WIDTH_CHARS)
         buttons = QHBoxLayout()
         buttons.addWidget(self.snooze)

@@ -21,6 +21,7 @@ from Xlib.error import BadDrawable, BadWindow
 
 PROGRAMS = ("Xvfb", "openbox", "tint2", "xdotool", "import")
 WIDTH_PX, HEIGHT_PX, PANEL_PX = 800, 600, 32
+BACKGROUND = 0x51606E
 PATIENCE_S = 20.0
 #: Programs that do not answer in this time are stuck.
 STEP_S = 0.05
@@ -110,6 +111,9 @@ class Desktop:
             "DBUS_SESSION_BUS_ADDRESS": "disabled:",
         }
         self._x = display.Display(self.name)
+        root = self._x.screen().root
+        root.change_attributes(background_pixel=BACKGROUND)
+        root.clear_area(0, 0, 0, 0)
         self._run(["openbox", "--sm-disable"], self.env)
         until("the window manager", lambda: self.has_property("_NET_SUPPORTING_WM_CHECK"))
         if self._with_panel:
@@ -148,10 +152,11 @@ class Desktop:
         assert done.returncode == 0, f"xdotool {' '.join(words)}: {done.stderr}"
         return done.stdout
 
-    def screenshot(self, path: Path, area: str = "") -> Path:
-        """The whole screen as PNG, or the part `WxH+X+Y`."""
-        crop = ["-crop", area, "+repage"] if area else []
-        subprocess.run(["import", "-window", "root", *crop, str(path)], env=self.env, check=True, timeout=PATIENCE_S)
+    def screenshot(self, path: Path, area: str = "", window: str = "root") -> Path:
+        """The screen as a picture, its part `WxH+X+Y`, or one window with its frame."""
+        part = ["-frame"] if window != "root" else ["-crop", area, "+repage"] if area else []
+        command = ["import", "-window", window, *part, str(path)]
+        subprocess.run(command, env=self.env, check=True, timeout=PATIENCE_S)
         return path
 
     def tray_owner(self) -> int | None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fixtures_scripted_agent import SHARING, STATUSES, Command, ScriptedAgent
@@ -27,12 +28,25 @@ pytestmark = pytest.mark.qt_log_ignore(
 
 #: Ends at once, as an agent that cannot start does.
 BROKEN = (sys.executable, "-c", "import sys; sys.exit('The settings file cannot be read. See: gogrid doctor')")
+#: Listens, and ends when it is told to stop.
+OBEDIENT = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[1])!r})
+from fixtures_scripted_agent import ScriptedAgent
+from gogrid_desktop.paths import app_paths
+agent = ScriptedAgent(app_paths().endpoint_file)
+while agent.commands.get()["type"] != "stop":
+    pass
+agent.close()
+print("handed everything back", flush=True)
+"""
 
 
 class Bench:
     """A tray with all its parts; `panel` says whether the desktop has a tray."""
 
     def __init__(self, paths: AppPaths, qtbot: QtBot) -> None:
+        self.paths = paths
         self.panel = True
         self.client = AgentClient(paths.endpoint_file)
         self.process = AgentProcess(paths.state / "agent.log", BROKEN)
@@ -241,6 +255,28 @@ def test_an_agent_that_cannot_start_is_quoted_and_can_be_tried_again(bench: Benc
     tray.share.trigger()
     assert bench.process.run.ours
     qtbot.waitUntil(lambda: bench.process.run.failure != "")
+
+
+def test_an_agent_that_the_tray_started_is_asked_to_stop_before_the_tray_goes(bench: Bench, qtbot: QtBot) -> None:
+    bench.process = AgentProcess(bench.paths.state / "agent.log", (sys.executable, "-c", OBEDIENT))
+    tray = bench.start()
+    qtbot.waitUntil(shows(tray, AgentState.SHARING), timeout=15000)
+    assert tray.quit.text() == "Quit"
+    with qtbot.waitSignal(tray.left, timeout=15000):
+        tray.quit.trigger()
+    bench.tray = None
+    assert not bench.process.run.ours
+    assert (bench.paths.state / "agent.log").read_text() == "handed everything back\n"
+
+
+def test_an_agent_that_ended_by_itself_can_be_started_from_the_menu(
+    tray: Tray, bench: Bench, agent: ScriptedAgent, qtbot: QtBot
+) -> None:
+    agent.close()
+    qtbot.waitUntil(lambda: tray.status_line.text() == "Not sharing: the agent has stopped", timeout=10000)
+    assert not bench.process.run.ours, "who stopped it may have had a reason"
+    assert tray.share.isEnabled()
+    assert not tray.snooze.isEnabled()
 
 
 def test_only_what_differs_is_drawn_again(tray: Tray, agent: ScriptedAgent, qtbot: QtBot, bench: Bench) -> None:

@@ -111,7 +111,14 @@ def test_a_rule_that_pauses_leaves_the_toggle_on() -> None:
     [
         (Connection(), FOREIGN, AgentState.STARTING, "Starting: looking for the agent", False),
         (Connection(failures=1), FOREIGN, AgentState.STARTING, "Starting: looking for the agent", False),
-        (Connection(failures=9), OURS, AgentState.STARTING, "Starting: waiting for the agent to answer", False),
+        (Connection(failures=8), OURS, AgentState.STARTING, "Starting: waiting for the agent to answer", False),
+        (
+            Connection(failures=9),
+            OURS,
+            AgentState.NEEDS_YOU,
+            "Not sharing: the agent does not answer; quit and start GoGrid again",
+            False,
+        ),
         (CONNECTED, OURS, AgentState.STARTING, "Starting: waiting for the agent's status", False),
         (
             Connection(failures=PATIENCE),
