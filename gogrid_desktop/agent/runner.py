@@ -182,6 +182,8 @@ class Runner:
         for waiter in self._applied.values():
             waiter.set()
         running = [job for job in self._outbox.running if job.started_in is not None]
+        if death is Death.FAULT and not running:  # with a job in it, its last words could be somebody's prompt
+            log.warning("the worker's last words: %s", " | ".join(list(self.supervisor.last_words)[-5:]))
         for job in running:
             job.started_in = None
             job.deaths += 1

@@ -70,7 +70,7 @@ def status(
         if json:
             typer.echo(jsonlib.dumps(dataclasses.asdict(now)))
             return
-        console.print(three_lines(now), markup=False)
+        console.print(three_lines(now), markup=False, soft_wrap=True)
         if why:
             console.print(why_table(now))
 
@@ -110,7 +110,7 @@ def stop() -> None:
 
 def _tell(command: m.Command) -> None:
     now = _status_of(call(app_paths().endpoint_file, command))
-    Console(highlight=False).print(three_lines(now), markup=False)
+    Console(highlight=False).print(three_lines(now), markup=False, soft_wrap=True)
 
 
 def _status_of(reply: m.Reply) -> AgentStatus:
