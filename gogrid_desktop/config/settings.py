@@ -118,7 +118,7 @@ class Secrets(Section):
 
 
 class Log(Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much the agent writes")
 
 
 class Settings(Section):

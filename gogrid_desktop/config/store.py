@@ -1,8 +1,8 @@
 """The settings file: read forgivingly, changed all or nothing, written whole or not at all, comments kept.
 
 A file that is no TOML is kept aside and never thrown away; single values that cannot be taken fall back to their
-defaults, and unknown names stay in the file, each with a word about it in `notice`. A file of a newer version is refused, because
-an older program must not write over it.
+defaults, and unknown names stay in the file, each with a word about it in `notice`. A file of a newer version is
+refused, because an older program must not write over it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How much to give, decided purely: a meet of ceilings, down at once, up slowly.
 
-Every rule returns a ceiling; the decision is the least of them, and the reasons are all of them in order of severity. Down
-happens at once. Up happens one named step per 30 s, and only after the rule's hold; a rule that trips again within 5 min
-of lifting doubles its hold. The one exception is the person's own switch: back on lifts at once. What must be
+Every rule returns a ceiling; the decision is the least of them, and the reasons are all of them in order of severity.
+Down happens at once. Up happens one named step per 30 s, and only after the rule's hold; a rule that trips again within
+5 min of lifting doubles its hold. The one exception is the person's own switch: back on lifts at once. What must be
 remembered between two decisions is the frozen `Memory`, handed from one to the next.
 """
 
@@ -200,17 +200,13 @@ def _what_next(step: _Step, activity: Activity, preferences: Preferences, now: f
         ahead = _step(later, preferences, ahead.memory, at)
         if ahead.profile != step.profile:
             in_s = at - now
-            when = f"in {in_words(in_s - 0.001)}" if in_s < 3600 else f"at {clock(activity, in_s)}"
-            up = ahead.profile > step.profile
+            when = f"in {in_words(in_s - 0.001)}" if in_s < 3600 else f"from {clock(activity, in_s)}"
             what = "Sharing again" if step.profile is Profile.PAUSED else ahead.profile.word.capitalize()
-            away = " if you stay away" if up and preferences.role is Role.DESKTOP and _waits_for_you(step) else ""
+            # More than while somebody is there comes only to a desktop whose person stays away.
+            up = ahead.profile > max(step.profile, preferences.while_present)
+            away = " if you stay away" if up and preferences.role is Role.DESKTOP else ""
             return f"{what} {when}{away}"
     for held, finding in sorted(step.findings, key=lambda pair: pair[0].ceiling):
         if finding.lifts and (held.ceiling <= step.profile or preferences.drain):
             return finding.lifts
     return "Stays so"
-
-
-def _waits_for_you(step: _Step) -> bool:
-    """Whether presence is what binds, or would be again if somebody came back."""
-    return any(held.rule == "presence" for held, _ in step.findings)

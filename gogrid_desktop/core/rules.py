@@ -20,9 +20,9 @@ from gogrid_desktop.core.windows import WEEKDAYS
 class Finding:
     """What one rule says now.
 
-    `ceiling` AGGRESSIVE means no objection. `limits` only where a ceiling is no named point. `clear_s`: for how long the
-    cause has been gone already, where the rule can tell; `changes_in_s`: seconds until time alone could change `ceiling`
-    (inf: never). `lifts`: what would lift it, when time does not.
+    `ceiling` AGGRESSIVE means no objection. `limits` only where a ceiling is no named point. `clear_s`: for how long
+    the cause has been gone already, where the rule can tell; `changes_in_s`: seconds until time alone could change
+    `ceiling` (inf: never). `lifts`: what would lift it, when time does not.
     """
 
     ceiling: Profile
@@ -61,7 +61,7 @@ def drain(activity: Activity, preferences: Preferences, now: float) -> Finding:
     if activity.jobs_running == 0:
         return Finding(Profile.PAUSED, "all work is finished, as you asked", lifts=resume)
     jobs = "1 job" if activity.jobs_running == 1 else f"{activity.jobs_running} jobs"
-    return Finding(Profile.AGGRESSIVE, f"finishing {jobs}, then pausing", lifts="Paused when the running work has ended")
+    return Finding(Profile.AGGRESSIVE, f"finishing {jobs}, then pausing", lifts="Paused when this work has ended")
 
 
 def presence(activity: Activity, preferences: Preferences, now: float) -> Finding:
@@ -105,7 +105,7 @@ def card(activity: Activity, preferences: Preferences, now: float) -> Finding:
         what = "compute" if custom.compute_share <= 0 else "memory"
         return Finding(Profile.PAUSED, f"your custom limits give 0 % of {what}", custom, lifts=lifts)
     else:
-        sentence = f"your custom limits, at most {ceiling.word}" if ceiling < Profile.AGGRESSIVE else "your custom limits"
+        sentence = "your custom limits" + (f", at most {ceiling.word}" if ceiling < Profile.AGGRESSIVE else "")
     return Finding(ceiling, sentence, custom, lifts=lifts)
 
 

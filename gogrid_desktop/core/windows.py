@@ -1,8 +1,8 @@
 """The week grid: for each of the 7 x 24 civil hours of a week, the most that may be given.
 
-It works on civil time alone (a weekday and a second of that day, as a clock on the wall shows them), so that a night from
-22 to 7 is the same night on the day the clocks change. A grid is written as seven strings of 24 letters, Monday first,
-P paused, C conservative, B balanced, A aggressive.
+It works on civil time alone (a weekday and a second of that day, as a clock on the wall shows them), so that a night
+from 22 to 7 is the same night on the day the clocks change. A grid is written as seven strings of 24 letters, Monday
+first, P paused, C conservative, B balanced, A aggressive.
 """
 
 from __future__ import annotations

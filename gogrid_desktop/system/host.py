@@ -48,6 +48,15 @@ def gpu_probe() -> GpuProbe:
     return NvmlGpu()
 
 
+def tray() -> str:
+    """Whether there is a tray: "found", "absent", "no desktop" or "unknown"."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.tray import x11_tray
+
+        return x11_tray().value
+    return "found"
+
+
 def process_priority() -> ProcessPriority:
     """How processes are made to step back here."""
     from gogrid_desktop.system import priority

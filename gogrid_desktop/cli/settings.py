@@ -1,0 +1,84 @@
+"""`gogrid settings show|set`. A running agent is the only writer of its settings; without one the file is written."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.table import Table
+
+from gogrid_desktop.config.fields import FIELDS, allowed
+from gogrid_desktop.config.settings import Settings, flatten
+from gogrid_desktop.config.store import SettingsStore, change
+from gogrid_desktop.errors import AgentUnavailable, BadInput, VersionMismatch
+from gogrid_desktop.ipc import messages as m
+from gogrid_desktop.ipc.client import LocalClient
+from gogrid_desktop.paths import app_paths, private_dir
+
+app = typer.Typer(help="What you can set, and what it is set to.", no_args_is_help=True)
+
+
+@app.command()
+def show(json: Annotated[bool, typer.Option("--json", help="Names and values as one JSON object.")] = False) -> None:
+    """Every setting, its value, what it may be and what it does."""
+    store = SettingsStore(app_paths().settings_file)
+    values = store.settings.flat()
+    if json:
+        typer.echo(jsonlib.dumps(values))
+    else:
+        table = Table("setting", "value", "what it is", box=None, pad_edge=False)
+        table.columns[0].no_wrap = True
+        for name, field in FIELDS.items():
+            what = ": ".join(words for words in (field.description, allowed(name)) if words)
+            table.add_row(name, in_words(values[name]).replace(",", ",\n"), what)
+        Console(highlight=False, markup=False).print(table)
+    if store.notice:
+        Console(stderr=True, highlight=False, markup=False).print(store.notice, soft_wrap=True)
+
+
+@app.command("set", context_settings={"ignore_unknown_options": True})
+def set_values(
+    names_and_values: Annotated[list[str], typer.Argument(metavar="NAME VALUE [NAME VALUE]...", show_default=False)],
+) -> None:
+    """Change settings, all that are given or none. A list is separated by commas, "" empties a text."""
+    if len(names_and_values) % 2:
+        raise BadInput(names_and_values[-1], "", "a value after every name", "gogrid settings set NAME VALUE")
+    values: dict[str, Any] = dict(zip(names_and_values[::2], names_and_values[1::2], strict=True))
+    # Refused here already, with the error and the exit code of a bad setting, before anything is asked to change.
+    change(Settings(), values)
+    stored = _through_the_agent(values)
+    for name in values:
+        typer.echo(f"{name} = {in_words(stored[name])}")
+
+
+def _through_the_agent(values: dict[str, Any]) -> dict[str, Any]:
+    """Change them and return all of them. Raises AgentUnavailable when an agent runs that does not answer."""
+    paths = app_paths()
+    try:
+        with LocalClient(paths.endpoint_file) as agent:
+            agent.call(m.PutSettings(id=1, values=values))
+            return flatten(agent.call(m.GetSettings(id=2)).settings or {})
+    except VersionMismatch:
+        raise
+    except AgentUnavailable as error:
+        private_dir(paths.runtime)
+        try:
+            # The agent's own lock says truly that none runs, and keeps one from starting meanwhile.
+            with FileLock(paths.agent_lock, timeout=0):
+                store = SettingsStore(paths.settings_file)
+                store.change(values)
+                return store.settings.flat()
+        except Timeout:
+            raise error from None
+
+
+def in_words(value: Any) -> str:
+    """A value as `set` would read it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
