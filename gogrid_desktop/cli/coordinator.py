@@ -221,8 +221,7 @@ def jobs(
         counts: dict[str, int] = {}
         for (_, state), count in tx.counts().items():
             counts[state] = counts.get(state, 0) + count
-        newest = sorted(tx.find(JobRecord), key=lambda record: record.order_at, reverse=True)[:last]
-        return counts, [_job(tx, record, ledger) for record in newest]
+        return counts, [_job(tx, record, ledger) for record in tx.newest(last)]
 
     counts, listed = _in_store(data, work)
     columns = ("id", "state", "tokens", "bytes", "leases", "attempts", "node", "error")

@@ -65,12 +65,10 @@ class Presence:
         for lease in held:
             self._held[lease] = now
 
-    def is_older(self, node: str, poll: str, than: str) -> bool:
-        """Whether `poll` had ended when `than` was open. A poll not seen yet is the newest."""
-        if poll == than:
-            return False
+    def polls_not_older(self, node: str, than: str) -> frozenset[str]:
+        """The node's polls from `than` on. A poll that was not seen yet is the newest."""
         polls = self._nodes[node].polls
-        return than not in polls or poll not in polls or polls.index(poll) < polls.index(than)
+        return frozenset(polls[polls.index(than) :]) if than in polls else frozenset({than})
 
     def is_silent(self, lease: Lease, now: float) -> bool:
         """Whether no report has held the lease for `LEASE_S`."""

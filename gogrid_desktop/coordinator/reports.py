@@ -39,9 +39,10 @@ class _Judged:
 async def take(grid: Grid, node: str, report: Report) -> Reported:
     """Verdicts for every lease that the report names or holds. Raises StorageFull; then nothing was taken."""
     now = grid.now()
+    open_polls = grid.presence.polls_not_older(node, report.poll)
 
     def judge(tx: Tx) -> _Judged:
-        return _judge(grid, tx, node, report, now)
+        return _judge(grid, tx, node, report, open_polls, now)
 
     def write(tx: Tx) -> tuple[_Judged, set[str]]:
         judged = judge(tx)
@@ -62,7 +63,7 @@ async def take(grid: Grid, node: str, report: Report) -> Reported:
     return Reported(verdicts=tuple(judged.verdicts.values()))
 
 
-def _judge(grid: Grid, tx: Tx, node: str, report: Report, now: float) -> _Judged:
+def _judge(grid: Grid, tx: Tx, node: str, report: Report, open_polls: frozenset[str], now: float) -> _Judged:
     judged = _Judged()
     said: dict[str, LeaseReport | None] = {**dict.fromkeys(report.held), **{one.lease: one for one in report.leases}}
     past = {one.lease: one for one in tx.find(VerdictRecord, lease=said, node=node)} if said else {}
@@ -79,7 +80,7 @@ def _judge(grid: Grid, tx: Tx, node: str, report: Report, now: float) -> _Judged
             jobs[record.id] = _hear(grid, judged, node, record, one, now)
     for record in tx.find(JobRecord, leased_to=node):
         lease = record.job.lease
-        if lease and lease.id not in said and grid.presence.is_older(node, lease.poll, report.poll):
+        if lease and lease.id not in said and lease.poll not in open_polls:
             judged.jobs[record.id] = replace(record, job=unarrived(record.job))
     return judged
 

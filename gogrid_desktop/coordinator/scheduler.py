@@ -101,12 +101,13 @@ class Matchmaker:
         for poll in polls.values():
             poll.tried = True
         grid, now = self._grid, self._grid.now()
-        if not await grid.store.read(lambda tx: self._match(tx, polls, now)):
+        serving = [node for node in grid.presence.known(now) if now - node.last_seen <= SERVING_S]
+        if not await grid.store.read(lambda tx: _match(tx, polls, serving, now)):
             return
 
         def claim(tx: Tx) -> dict[str, list[Lease]]:
             given: dict[str, list[Lease]] = {}
-            for record, offer in self._match(tx, polls, now):
+            for record, offer in _match(tx, polls, serving, now):
                 leased = replace(record, job=grant(record.job, offer.node, offer.poll, now))
                 tx.put(leased)
                 given.setdefault(offer.node, []).append(self._wire(tx, leased))
@@ -114,34 +115,6 @@ class Matchmaker:
 
         for node, leases in (await grid.store.write(claim)).items():
             self._answer(polls[node], Leases(leases=tuple(leases)))
-
-    def _match(self, tx: Tx, polls: dict[str, _Poll], now: float) -> list[tuple[JobRecord, Offer]]:
-        running: Counter[str] = Counter()
-        alone: set[str] = set()
-        for record in tx.find(JobRecord, leased_to=list(polls)):
-            if record.job.lease:
-                running[record.job.lease.node] += 1
-                if record.job.lease.alone:
-                    alone.add(record.job.lease.node)
-        offers = [_offer(poll, running[node], node in alone) for node, poll in polls.items()]
-        serving = [node for node in self._grid.presence.known(now) if now - node.last_seen <= SERVING_S]
-
-        def elsewhere(record: JobRecord) -> bool:
-            return any(
-                record.model in node.models and record.kind in node.kinds
-                for node in serving
-                if node.id not in record.job.avoid
-            )
-
-        with ExitStack() as lanes_open:
-            lanes = [tx.queued(model, now) for model in frozenset().union(*(offer.models for offer in offers))]
-            for lane in lanes:
-                lanes_open.enter_context(closing(lane))
-            queue = heapq.merge(*lanes, key=lambda record: (record.order_at, record.id))
-            matched = match(offers, queue, now, elsewhere)
-        for offer in offers:
-            polls[offer.node].why_not = offer.why_not
-        return matched
 
     def _wire(self, tx: Tx, record: JobRecord) -> Lease:
         job, request = record.job, tx.one(RequestRecord, id=record.request)
@@ -187,3 +160,32 @@ def _offer(poll: _Poll, running: int, alone: bool) -> Offer:
     models = resident | frozenset(call.models_on_disk)
     kinds = frozenset(call.kinds)
     return Offer(poll.node, call.poll, call.slots, resident, models, kinds, call.context, running, alone)
+
+
+def _match(tx: Tx, polls: dict[str, _Poll], serving: list[NodeRecord], now: float) -> list[tuple[JobRecord, Offer]]:
+    """What to give out now. `serving`: nodes that could take a job instead of one to avoid."""
+    running: Counter[str] = Counter()
+    alone: set[str] = set()
+    for record in tx.find(JobRecord, leased_to=list(polls)):
+        if record.job.lease:
+            running[record.job.lease.node] += 1
+            if record.job.lease.alone:
+                alone.add(record.job.lease.node)
+    offers = [_offer(poll, running[node], node in alone) for node, poll in polls.items()]
+
+    def elsewhere(record: JobRecord) -> bool:
+        return any(
+            record.model in node.models and record.kind in node.kinds
+            for node in serving
+            if node.id not in record.job.avoid
+        )
+
+    with ExitStack() as lanes_open:
+        lanes = [tx.queued(model, now) for model in frozenset().union(*(offer.models for offer in offers))]
+        for lane in lanes:
+            lanes_open.enter_context(closing(lane))
+        queue = heapq.merge(*lanes, key=lambda record: (record.order_at, record.id))
+        matched = match(offers, queue, now, elsewhere)
+    for offer in offers:
+        polls[offer.node].why_not = offer.why_not
+    return matched

@@ -113,6 +113,7 @@ async def test_the_queue_is_read_in_order_without_the_backed_off_and_the_leased(
     assert await store.read(lambda tx: [one.id for one in tx.queued("model", 8.0)]) == ["req.1", "req.2", "req.0"]
     assert await store.read(lambda tx: next(tx.queued("model", 9.0)).id) == "req.4"
     assert await store.read(lambda tx: tx.waiting()) == {"model": 4, "other": 1}
+    assert await store.read(lambda tx: [one.id for one in tx.newest(1)]) == ["req.0"]
     assert await store.read(lambda tx: tx.counts()) == {
         ("model", "queued"): 4,
         ("model", "cancelled"): 1,

@@ -62,6 +62,9 @@ class MemoryTx:
     def waiting(self) -> dict[str, int]:
         return {model: count for (model, state), count in self.counts().items() if state == JobState.QUEUED}
 
+    def newest(self, limit: int) -> list[JobRecord]:
+        return sorted(self.find(JobRecord), key=lambda record: record.order_at, reverse=True)[:limit]
+
     def overdue(self, now: float) -> list[JobRecord]:
         return [record for record in self.find(JobRecord) if not record.state.ended and record.job.deadline < now]
 

@@ -42,6 +42,10 @@ class Tx(Protocol):
         """How many jobs are queued by model."""
         ...
 
+    def newest(self, limit: int) -> list[JobRecord]:
+        """The last jobs of the order, last first."""
+        ...
+
     def overdue(self, now: float) -> list[JobRecord]:
         """Unfinished jobs whose deadline has passed."""
         ...

@@ -15,30 +15,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, bindparam, create_engine, delete, event, func, select, text, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Engine, Select, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from gogrid_desktop.coordinator.store import statements
 from gogrid_desktop.coordinator.store.migrate import upgrade
 from gogrid_desktop.coordinator.store.port import R, Tx
 from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, Record, RequestRecord
-from gogrid_desktop.coordinator.store.tables import TABLE_OF, chunks, from_row, jobs, nodes, requests, to_row, verdicts
+from gogrid_desktop.coordinator.store.tables import TABLE_OF, from_row, to_row
 from gogrid_desktop.errors import StorageFull
 from gogrid_desktop.paths import private_dir
 
 T = TypeVar("T")
 
-BUSY_MS = 5000
+BUSY_MS = 30_000
 #: SQLite takes 32,766 values in one statement.
 _MAX_VALUES = 10_000
-#: Requests purged in one transaction.
-_PURGED = 500
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}")
 #: SQLITE_IOERR_SHMSIZE: the WAL's index could not grow, which is a full disk too.
 _FULL = (sqlite3.SQLITE_FULL, 4874)
-#: In words, because SQLite uses a partial index only for the very words that it was made with.
-_QUEUED = text("state = 'queued'")
-_ACTIVE = text("state IN ('queued', 'leased')")
 
 
 class SqlTx:
@@ -46,17 +41,14 @@ class SqlTx:
         self._connection = connection
 
     def find(self, kind: type[R], **equal: str | Collection[str]) -> list[R]:
-        table = TABLE_OF[kind]
+        values: dict[str, Any] = {}
         for name, value in equal.items():
+            values[name] = value if isinstance(value, str) else list(value)
             if not isinstance(value, str) and len(value) > _MAX_VALUES:
-                values = list(value)
-                parts = [values[begin : begin + _MAX_VALUES] for begin in range(0, len(values), _MAX_VALUES)]
+                parts = [values[name][begin : begin + _MAX_VALUES] for begin in range(0, len(value), _MAX_VALUES)]
                 return [record for part in parts for record in self.find(kind, **{**equal, name: part})]
-        wanted = [
-            table.c[name] == value if isinstance(value, str) else table.c[name].in_(list(value))
-            for name, value in equal.items()
-        ]
-        return list(self._records(kind, select(table).where(*wanted)))
+        one_of = frozenset(name for name, value in values.items() if isinstance(value, list))
+        return list(self._records(kind, statements.find(TABLE_OF[kind], frozenset(values) - one_of, one_of), values))
 
     def one(self, kind: type[R], **equal: str) -> R | None:
         return next(iter(self.find(kind, **equal)), None)
@@ -65,66 +57,53 @@ class SqlTx:
         by_kind: dict[type[Record], list[dict[str, Any]]] = {}
         for record in records:
             by_kind.setdefault(type(record), []).append(to_row(record))
-        for kind in TABLE_OF:  # in the order of their references
+        for kind, table in TABLE_OF.items():  # in the order of their references
             if rows := by_kind.get(kind):
-                table = TABLE_OF[kind]
-                fresh = insert(table)
-                changed = {column.name: fresh.excluded[column.name] for column in table.c if not column.primary_key}
-                self._connection.execute(
-                    fresh.on_conflict_do_update(index_elements=table.primary_key, set_=changed), rows
-                )
+                self._connection.execute(statements.upsert(table), rows)
 
     def queued(self, model: str, now: float) -> Generator[JobRecord, None, None]:
-        wanted = select(jobs).where(_QUEUED, jobs.c.model == model, jobs.c.not_before <= now)
-        return self._records(JobRecord, wanted.order_by(jobs.c.order_at, jobs.c.id))
+        return self._records(JobRecord, statements.queued, {"model": model, "now": now})
 
     def leased(self) -> list[JobRecord]:
-        return list(self._records(JobRecord, select(jobs).where(jobs.c.leased_to.is_not(None))))
+        return list(self._records(JobRecord, statements.leased))
 
     def waiting(self) -> dict[str, int]:
-        grouped = select(jobs.c.model, func.count().label("queued")).where(_QUEUED).group_by(jobs.c.model)
-        return {row.model: row.queued for row in self._connection.execute(grouped)}
+        return {row.model: row.queued for row in self._connection.execute(statements.waiting)}
+
+    def newest(self, limit: int) -> list[JobRecord]:
+        return list(self._records(JobRecord, statements.newest, {"limit": limit}))
 
     def overdue(self, now: float) -> list[JobRecord]:
-        return list(self._records(JobRecord, select(jobs).where(_ACTIVE, jobs.c.deadline < now)))
+        return list(self._records(JobRecord, statements.overdue, {"now": now}))
 
     def unread(self, now: float) -> list[RequestRecord]:
-        away = requests.c.reader_at + requests.c.reader_grace_s < now
-        return list(self._records(RequestRecord, select(requests).where(requests.c.ended_at.is_(None), away)))
+        return list(self._records(RequestRecord, statements.unread, {"now": now}))
 
     def chunks(self, job: str, after_bytes: int = -1) -> list[ChunkRecord]:
-        wanted = select(chunks).where(chunks.c.job == job, chunks.c.bytes_before + chunks.c.bytes > after_bytes)
-        return list(self._records(ChunkRecord, wanted.order_by(chunks.c.tokens_before, chunks.c.bytes_before)))
+        return list(self._records(ChunkRecord, statements.chunks_after, {"job": job, "after_bytes": after_bytes}))
 
-    def touch(self, nodes_seen: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        for table, column, seen in ((nodes, "last_seen", nodes_seen), (requests, "reader_at", readers)):
+    def touch(self, nodes: Mapping[str, float], readers: Mapping[str, float]) -> None:
+        for column, seen in (("last_seen", nodes), ("reader_at", readers)):
             if seen:
-                self._connection.execute(
-                    update(table).where(table.c.id == bindparam("key")).values({column: bindparam("at")}),
-                    [{"key": key, "at": at} for key, at in seen.items()],
-                )
+                rows = [{"key": key, "at": at} for key, at in seen.items()]
+                self._connection.execute(statements.touch(column), rows)
 
     def purge(self, ended_before: float, verdicts_before: float) -> None:
-        old = (
-            select(requests.c.id).where(requests.c.ended_at < ended_before, requests.c.body.is_not(None)).limit(_PURGED)
-        )
-        if ids := list(self._connection.scalars(old)):
-            of_them = select(jobs.c.id).where(jobs.c.request.in_(ids))
-            self._connection.execute(update(chunks).where(chunks.c.job.in_(of_them)).values(token_ids=None, text=None))
-            self._connection.execute(update(jobs).where(jobs.c.request.in_(ids)).values(refusal=None))
-            self._connection.execute(
-                update(requests).where(requests.c.id.in_(ids)).values(body=None, idempotency_key=None)
-            )
-        self._connection.execute(delete(verdicts).where(verdicts.c.at < verdicts_before))
+        ids = list(self._connection.scalars(statements.purgeable, {"ended_before": ended_before}))
+        if ids:
+            for purge in (statements.purge_chunks, statements.purge_jobs, statements.purge_requests):
+                self._connection.execute(purge, {"ids": ids})
+        self._connection.execute(statements.forget_verdicts, {"before": verdicts_before})
 
     def counts(self) -> dict[tuple[str, str], int]:
-        grouped = select(jobs.c.model, jobs.c.state, func.count()).group_by(jobs.c.model, jobs.c.state)
-        return {(model, state.value): count for model, state, count in self._connection.execute(grouped)}
+        return {(model, state.value): count for model, state, count in self._connection.execute(statements.counts)}
 
-    def _records(self, kind: type[R], query: Any) -> Generator[R, None, None]:
-        with self._connection.execute(query) as rows:
-            for row in rows:
-                yield cast(R, from_row(kind, dict(row._mapping)))
+    def _records(
+        self, kind: type[R], query: Select[Any], values: Mapping[str, Any] | None = None
+    ) -> Generator[R, None, None]:
+        with self._connection.execute(query, values) as rows:
+            for row in rows.mappings():
+                yield cast(R, from_row(kind, dict(row)))
 
 
 class SqlStore:
