@@ -16,6 +16,7 @@ from gogrid_desktop.errors import ModelFileError
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
+MAX_HEADER_BYTES = 2**26
 MAX_ENTRIES = 2**16
 MAX_LIST = 2**22
 MAX_STRING_BYTES = 2**22
@@ -81,12 +82,14 @@ class GgufHeader:
 def read_header(path: Path) -> GgufHeader:
     """Read the header and check that the file is as long as its tensors need. Raises ModelFileError."""
     try:
+        if not path.is_file():
+            raise ModelFileError(f"The model file {path} is not there, or is no file.", "Fetch it again.")
         with path.open("rb") as file:
             return _read(_Reader(path, file))
-    except FileNotFoundError as error:
-        raise ModelFileError(f"The model file {path} is not there.", "Fetch it again.") from error
     except OSError as error:
         raise ModelFileError(f"The model file {path} cannot be read: {error.strerror}.", "Check the file.") from error
+    except ValueError as error:  # a NUL in it
+        raise ModelFileError(f"The model file {str(path)!r} cannot be read: {error}.", "Check its name.") from error
 
 
 class _Reader:
@@ -111,17 +114,23 @@ class _Reader:
         )
 
     def take(self, count: int, field: str) -> bytes:
-        data = self._file.read(count) if self.offset + count <= self.size_bytes else b""
-        if len(data) < count:
+        self._check(count, field)
+        data = self._file.read(count)
+        if len(data) < count:  # it shrank meanwhile
             raise self.cut_off(field, self.offset + count)
         self.offset += count
         return data
 
     def skip(self, count: int, field: str) -> None:
-        if self.offset + count > self.size_bytes:
-            raise self.cut_off(field, self.offset + count)
+        self._check(count, field)
         self._file.seek(count, os.SEEK_CUR)
         self.offset += count
+
+    def _check(self, count: int, field: str) -> None:
+        if self.offset + count > self.size_bytes:
+            raise self.cut_off(field, self.offset + count)
+        if self.offset + count > MAX_HEADER_BYTES:
+            raise self.error(f"{field} reaches beyond the first {MAX_HEADER_BYTES:,} bytes, where the header must end")
 
     def number(self, layout: str, field: str) -> int:
         return int(struct.unpack(layout, self.take(struct.calcsize(layout), field))[0])

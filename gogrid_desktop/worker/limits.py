@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -48,12 +49,16 @@ class Pace:
         self._last_start_s = now_s
 
 
-def apply_nice(nice: int) -> int | None:
-    """Rank all threads of this process; returns the nice value that holds, None where the system has none.
+def apply_rank(limits: Limits) -> int | None:
+    """Rank this process for processor and disk; returns the nice value that holds, None where the system has none.
 
     An ordinary user may not take a higher nice value back, so that the answer can be above what was asked for.
     """
-    process = psutil.Process()
+    process, nice = psutil.Process(), limits.nice
+    if hasattr(psutil, "IOPRIO_CLASS_IDLE"):
+        level = limits.ionice_level if limits.ionice_class in (1, 2) else None
+        with contextlib.suppress(psutil.AccessDenied):  # real-time is for the administrator
+            getattr(process, "ionice")(limits.ionice_class, level)  # noqa: B009 - only Linux has it with two values
     idle_class = getattr(psutil, "IDLE_PRIORITY_CLASS", None)
     if idle_class is not None:
         below_normal = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", idle_class)

@@ -25,6 +25,8 @@ from gogrid_desktop.worker.sampling import Logits
 
 VERSION = f"llama-cpp-python {version('llama-cpp-python')}"
 
+MAX_SLOTS = int(c.llama_max_parallel_sequences())
+
 _LEVELS = {1: "debug", 2: "debug", 3: "warning", 4: "error"}  # ggml's info is one line for each tensor and parameter
 _CONTINUED = 5
 _MEMORY_WORDS = re.compile(r"out of memory|failed to allocate|unable to allocate|cannot allocate", re.IGNORECASE)

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from pathlib import Path
 from queue import Empty
@@ -19,16 +20,18 @@ import psutil
 
 from gogrid_desktop import __version__, log
 from gogrid_desktop.core.worker_state import WorkerState, may_follow
-from gogrid_desktop.errors import ModelFileError
+from gogrid_desktop.errors import BadInput, GoGridError
 from gogrid_desktop.worker import llama
 from gogrid_desktop.worker import messages as w
 from gogrid_desktop.worker.batcher import Batcher
 from gogrid_desktop.worker.gguf import read_header
 from gogrid_desktop.worker.journal import ENVIRONMENT, Journal
-from gogrid_desktop.worker.limits import Pace, apply_nice
+from gogrid_desktop.worker.limits import Pace, apply_rank
 from gogrid_desktop.worker.pipes import Inbox, Out, read_commands
 from gogrid_desktop.worker.prompt import Prompter, PromptRejected, prompt_hash
 from gogrid_desktop.worker.sequence import JobSequence
+
+MAX_CONTEXT = 2**24
 
 #: Commands that a step which runs does not delay.
 _INTERRUPTS = (w.Pause, w.SetLimits, w.Load, w.Unload)
@@ -129,7 +132,7 @@ class Worker:
         match command:
             case w.SetLimits():
                 self._pace.limits = command.limits
-                nice = apply_nice(command.limits.nice)
+                nice = apply_rank(command.limits)
             case w.Pause():
                 self._paused = True
             case w.Resume():
@@ -193,17 +196,18 @@ class Worker:
         self._become(WorkerState.LOADING)
         began_s = time.monotonic()
         try:
+            _check(load)
             read_header(Path(load.path))
             engine = llama.LlamaEngine(load, self._log, self.interrupt, self._go_on_loading)
         except llama.LoadStopped:
             self._become(WorkerState.FAILED, "stopped by another command")
             return
-        except ModelFileError as error:
+        except GoGridError as error:
             self._out.send(w.LoadFailed(sha256=load.sha256, message=error.message, remedy=error.remedy))
             self._become(WorkerState.FAILED, error.message)
             return
         self._model = _Model(load.sha256, engine, Batcher(engine, self._pace, self._say))
-        apply_nice(self._pace.limits.nice)  # the threads that the model brought
+        apply_rank(self._pace.limits)  # the threads that the model brought
         self._out.send(
             w.Loaded(
                 sha256=load.sha256,
@@ -257,6 +261,13 @@ class Worker:
         self._out.send(w.LogRecord(level="error", message=message))
 
 
+def _check(load: w.Load) -> None:
+    for field, most in (("slots", llama.MAX_SLOTS), ("context", MAX_CONTEXT), ("total_context", MAX_CONTEXT)):
+        value = getattr(load, field)
+        if not 1 <= value <= most:
+            raise BadInput(field, value, f"1 to {most:,}")
+
+
 def main() -> None:
     """Serve the agent on the other side of standard input and output until it goes."""
     log.setup("warning")
@@ -273,6 +284,7 @@ def main() -> None:
     reader.start()
     try:
         worker.run()
-    except Exception:
-        logging.getLogger(__name__).exception("the worker cannot go on")
+    except Exception as error:  # noqa: BLE001 - logged without its message, which may quote somebody's words
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logging.getLogger(__name__).critical("the worker cannot go on: %s\n%s", type(error).__name__, where)
     os._exit(70)  # not past the reader, which waits for a line

@@ -65,6 +65,6 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _complaint(line: bytes, error: ValidationError) -> str:
-    """What is wrong, by field and kind; never the words themselves."""
-    kinds = ", ".join(sorted({f"{'.'.join(map(str, e['loc'])) or 'line'}: {e['type']}" for e in error.errors()})[:8])
-    return f"a line of {len(line)} bytes is no command ({kinds}); it is ignored"
+    """What is wrong, by kind; never the words themselves."""
+    kinds = sorted({e["type"] for e in error.errors(include_input=False, include_context=False)})
+    return f"a line of {len(line)} bytes is no command ({', '.join(kinds[:8])}); it is ignored"

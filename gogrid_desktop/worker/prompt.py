@@ -21,6 +21,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gogrid_desktop.protocol.grid import Job, JobKind
 
+_TEMPLATE_ERRORS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 class PromptRejected(Exception):
     """The request's own fault; fields as in `messages.JobRejected`."""
@@ -105,9 +115,10 @@ class Prompter:
                 eos_token=self._model.token_text(self._model.eos),
                 strftime_now=datetime.fromtimestamp(job.rendered_at, UTC).strftime,
             )
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except _TEMPLATE_ERRORS as error:
+            why = str(error) if isinstance(error, TemplateError) else type(error).__name__
             raise PromptRejected(
-                "chat_template_failed", "messages", f"The model's chat template does not take these messages: {error}."
+                "chat_template_failed", "messages", f"The model's chat template does not take these messages: {why}."
             ) from error
         ids: list[int] = []
         for text, plain in mask.split(rendered):

@@ -37,7 +37,8 @@ def draw(logits: Logits, params: SamplingParams, position: int) -> int:
     if params.temperature == 0:
         return best
     ids = candidates(logits, params)
-    scores = logits[ids].astype(np.float64) / params.temperature
+    with np.errstate(over="ignore"):  # near temperature 0 all but the best go to -inf
+        scores = (logits[ids].astype(np.float64) - logits[best]) / params.temperature
     return int(ids[np.argmax(scores + gumbel(params.seed, params.choice, position, ids))])
 
 
