@@ -1,0 +1,55 @@
+"""Sealing texts with the operator's key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from gogrid_desktop.coordinator.crypto import Vault, open_vault
+from gogrid_desktop.errors import ConfigError, GoGridError
+
+OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+
+
+def test_a_key_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "texts.key"
+    sealed = open_vault("", file).seal(b"text")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert open_vault("", file).open(sealed) == b"text"
+
+
+def test_sealed_text_does_not_show() -> None:
+    assert b"text" not in Vault([OLD]).seal(b"text")
+
+
+def test_the_newest_key_seals_and_older_ones_still_open(tmp_path: Path) -> None:
+    sealed_before = Vault([OLD]).seal(b"text")
+    rotated = open_vault(f"{NEW}, {OLD}", tmp_path / "none")
+    assert rotated.open(sealed_before) == b"text"
+    assert Vault([NEW]).open(rotated.seal(b"later")) == b"later"
+    assert not (tmp_path / "none").exists()
+
+
+def test_another_key_is_told_by_the_word_that_was_kept() -> None:
+    word = Vault([OLD]).word()
+    Vault([NEW, OLD]).check(word)
+    with pytest.raises(GoGridError, match="another key"):
+        Vault([NEW]).check(word)
+
+
+@pytest.mark.parametrize("key", ["secret", "secret,", f"{OLD},secret"])
+def test_a_key_that_is_none_is_refused_without_showing_it(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_vault(key, tmp_path / "none")
+    assert "GOGRID_COORDINATOR_KEY" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_damaged_key_file_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "texts.key"
+    for content in ("", "garbage\n"):
+        file.write_text(content)
+        with pytest.raises(ConfigError):
+            open_vault("", file)
