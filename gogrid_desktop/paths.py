@@ -38,17 +38,23 @@ def app_paths() -> AppPaths:
     """The folders for this process, from `GOGRID_HOME` when it is set."""
     home = os.environ.get("GOGRID_HOME")
     if home:
-        root = Path(home).expanduser().absolute()
-        return AppPaths(root / "config", root / "state", root / "run", root / "models", root / "coordinator")
+        return paths_below(Path(home).expanduser().absolute())
     dirs = PlatformDirs("gogrid", appauthor=False)
     data = Path(dirs.user_data_dir)
+    state = Path(dirs.user_state_dir)
     return AppPaths(
         Path(dirs.user_config_dir),
-        Path(dirs.user_state_dir),
-        Path(dirs.user_runtime_dir) / "gogrid",
+        state,
+        # Not the session's runtime folder: a shell without one (cron, ssh, su) must find the same agent.
+        state / "run",
         data / "models",
         data / "coordinator",
     )
+
+
+def paths_below(root: Path) -> AppPaths:
+    """Everything in one folder."""
+    return AppPaths(root / "config", root / "state", root / "run", root / "models", root / "coordinator")
 
 
 def private_dir(path: Path) -> Path:

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +19,7 @@ from gogrid_desktop.core.status import AgentStatus
 from gogrid_desktop.errors import AgentUnavailable, GoGridError
 from gogrid_desktop.ipc import messages as m
 from gogrid_desktop.ipc.client import call
-from gogrid_desktop.paths import app_paths
+from gogrid_desktop.paths import paths_below
 from gogrid_desktop.worker.journal import ENVIRONMENT as JOURNAL
 
 START_S = 60.0
@@ -36,7 +35,7 @@ class Stage:
         self.journal = home / "worker-journal.jsonl"
         self.url = ""
         self._environment = os.environ | {"GOGRID_HOME": str(home), JOURNAL: str(self.journal)}
-        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def gogrid(self, *arguments: str) -> str:
         """Run a command to its end and return what it printed. Raises GoGridError with what it said."""
@@ -45,8 +44,10 @@ class Stage:
             raise GoGridError(f"gogrid {arguments[0]} failed ({done.returncode}): {done.stderr.strip()}")
         return done.stdout.strip()
 
-    def start_coordinator(self) -> None:
-        process = self._start("coordinator", "coordinator", "serve", "--port", "0", "--starter", "--json", pipe=True)
+    def start_coordinator(self, port: int = 0) -> None:
+        """Serve the starter model on `port` (0: a free one) and wait until it answers."""
+        command = ("coordinator", "serve", "--port", str(port), "--starter", "--json")
+        process = self._start("coordinator", *command, pipe=True)
         if process.stdout is None:
             raise GoGridError("the coordinator has no output")
         line = process.stdout.readline()
@@ -55,6 +56,7 @@ class Stage:
         self.url = json.loads(line)["url"]
 
     def start_agent(self) -> None:
+        """Start it and wait until it has loaded the model."""
         self._start("agent", "agent", "run", "--allow-plaintext-token")
         self.until("the agent has loaded the model", lambda status: status.worker in ("ready", "idle", "processing"))
 
@@ -67,7 +69,7 @@ class Stage:
 
     def tell(self, command: m.Command) -> AgentStatus:
         """Send the agent a command, as the tray does."""
-        reply = call(replace(app_paths(), runtime=self.home / "run").endpoint_file, command)
+        reply = call(paths_below(self.home).endpoint_file, command)
         if reply.status is None:
             raise GoGridError("the agent answered without its status")
         return reply.status
@@ -81,16 +83,19 @@ class Stage:
                 status = self.tell(m.GetStatus(id=1))
                 if holds(status):
                     return status
-            for name, process in self._processes:
-                if name == "agent" and process.poll() is not None:
-                    raise GoGridError(f"The agent ended: {self._last_words('agent')}")
+            if self.process("agent").poll() is not None:
+                raise GoGridError(f"The agent ended: {self._last_words('agent')}")
             time.sleep(0.1)
         said = f"{status.headline}: {status.reason}" if status else self._last_words("agent")
         raise GoGridError(f"Waited {timeout_s:.0f} s until {what}. The agent says: {said}")
 
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """The last one started as `coordinator`, `agent` or `tray`."""
+        return self._processes[name]
+
     def close(self) -> None:
         """End everything that was started, the youngest first, and remove the folder."""
-        for _, process in reversed(self._processes):
+        for process in reversed(self._processes.values()):
             if process.poll() is None:
                 process.terminate()
             try:
@@ -104,7 +109,7 @@ class Stage:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _start(self, name: str, *arguments: str, pipe: bool = False) -> subprocess.Popen[bytes]:
-        with (self.home / f"{name}.log").open("wb") as said:
+        with (self.home / f"{name}.log").open("ab") as said:
             process = subprocess.Popen(
                 [*_GOGRID, *arguments],
                 env=self._environment,
@@ -113,7 +118,7 @@ class Stage:
                 stderr=said,
                 start_new_session=True,  # Ctrl-C is for the demo, which then ends them in order
             )
-        self._processes.append((name, process))
+        self._processes[name] = process
         return process
 
     def _last_words(self, name: str) -> str:
