@@ -177,13 +177,13 @@ def _reasons(step: _Step, preferences: Preferences, now: float) -> tuple[Reason,
             left_s = held.free_since + held.hold_s(holds_s[held.rule]) - now
             sentence = f"{sentence}, held for another {in_words(left_s)}"
         reasons.append(Reason(held.rule, held.ceiling, sentence))
-    if preferences.drain and step.profile > Profile.PAUSED:
-        reasons.sort(key=lambda reason: reason.rule != "drain")
-        return tuple(reasons)
     reasons.sort(key=lambda reason: reason.ceiling)
     if step.profile < step.target:
         slowly = f"going up one step at a time, to {step.target.word}"
         reasons.insert(0, Reason("climb", step.profile, slowly))
+    if preferences.drain and step.profile > Profile.PAUSED:
+        # Not the least ceiling, but what the person asked for and waits for.
+        reasons.sort(key=lambda reason: reason.rule != "drain")
     return tuple(reasons)
 
 
@@ -200,7 +200,7 @@ def _what_next(step: _Step, activity: Activity, preferences: Preferences, now: f
         ahead = _step(later, preferences, ahead.memory, at)
         if ahead.profile != step.profile:
             in_s = at - now
-            when = f"in {in_words(in_s - 0.001)}" if in_s < 3600 else f"from {clock(activity, in_s)}"
+            when = f"in {in_words(round(in_s, 1))}" if in_s < 3600 else f"from {clock(activity, in_s)}"
             what = "Sharing again" if step.profile is Profile.PAUSED else ahead.profile.word.capitalize()
             # More than while somebody is there comes only to a desktop whose person stays away.
             up = ahead.profile > max(step.profile, preferences.while_present)

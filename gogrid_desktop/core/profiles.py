@@ -59,8 +59,10 @@ class Limits:
 
     @property
     def _io(self) -> tuple[int, int, int, int | None]:
-        level = self.ionice_level if self.ionice_class in (1, 2) else None
-        return (_IO_STRENGTH[self.ionice_class], -(level if level is not None else 4), self.ionice_class, level)
+        if self.ionice_class not in (1, 2):
+            return (_IO_STRENGTH[self.ionice_class], 0, self.ionice_class, None)
+        level = 4 if self.ionice_level is None else self.ionice_level  # 4 is what the kernel takes for none
+        return (_IO_STRENGTH[self.ionice_class], -level, self.ionice_class, level)
 
 
 NOTHING = Limits(0.0, 0.0, 0, 19, 3, None, 100)

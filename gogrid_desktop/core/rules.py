@@ -89,7 +89,8 @@ def week_grid(activity: Activity, preferences: Preferences, now: float) -> Findi
     profile = preferences.grid.at(activity.weekday, activity.second_of_day)
     change = preferences.grid.next_change(activity.weekday, activity.second_of_day)
     if change is None:
-        return Finding(profile, f"your schedule says {profile.word} all week", lifts="More only with another schedule")
+        lifts = "More only with another schedule" if profile < Profile.AGGRESSIVE else ""
+        return Finding(profile, f"your schedule says {profile.word} all week", lifts=lifts)
     until = clock(activity, change.in_s)
     return Finding(profile, f"your schedule says {profile.word} until {until}", changes_in_s=change.in_s)
 
@@ -98,7 +99,7 @@ def card(activity: Activity, preferences: Preferences, now: float) -> Finding:
     """The person's own ceiling: the chosen card, the menu's "at most", and custom limits. None of them is a hold."""
     ceiling = min(preferences.card, preferences.at_most)
     custom = preferences.custom
-    lifts = "More only with a higher setting"
+    lifts = "More only with a higher setting" if custom is not None or ceiling < Profile.AGGRESSIVE else ""
     if custom is None:
         sentence = f"your setting is {ceiling.word}"
     elif min(custom.compute_share, custom.vram_fraction) <= 0 or custom.batch < 1:

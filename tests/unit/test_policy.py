@@ -1,0 +1,280 @@
+"""Decisions by example: what is given, and the sentences that say why and what comes next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from gogrid_desktop.core.activity import Activity, Preferences, Role
+from gogrid_desktop.core.policy import Decision, Memory, decide
+from gogrid_desktop.core.profiles import NOTHING, PROFILE_LIMITS, Limits, Profile
+from gogrid_desktop.core.windows import parse_grid
+
+NOON = 12 * 3600.0
+NIGHT = 23 * 3600.0
+DESKTOP = Preferences()
+SERVER = Preferences(role=Role.SERVER)
+
+
+def activity(idle_s: float | None = 1000.0, at: float = NIGHT, jobs: int = 0) -> Activity:
+    return Activity(idle_s, "test", 2, at, jobs)
+
+
+class Machine:
+    """One machine through time: `now` moves, memory is carried along."""
+
+    def __init__(self, preferences: Preferences, seen: Activity) -> None:
+        self.preferences = preferences
+        self.seen = seen
+        self.now = 5000.0
+        self.memory = Memory()
+        self.decision = self.decide()
+
+    def decide(self) -> Decision:
+        self.decision = decide(self.seen, self.preferences, self.memory, self.now)
+        self.memory = self.decision.memory
+        return self.decision
+
+    def wait(self, seconds: float) -> Profile:
+        self.now += seconds
+        self.seen = self.seen.after(seconds)
+        return self.decide().profile
+
+    def see(self, **changes: object) -> Profile:
+        self.seen = replace(self.seen, **changes)  # type: ignore[arg-type]
+        return self.decide().profile
+
+    def want(self, **changes: object) -> Profile:
+        self.preferences = replace(self.preferences, **changes)  # type: ignore[arg-type]
+        return self.decide().profile
+
+    def settle(self) -> Profile:
+        """Until time alone changes nothing for an hour."""
+        for _ in range(120):
+            self.wait(30.0)
+        return self.decision.profile
+
+
+def test_a_desktop_starts_gently_and_goes_up_one_step_every_30_s() -> None:
+    machine = Machine(DESKTOP, activity())
+    assert machine.decision.profile is Profile.CONSERVATIVE
+    assert machine.wait(29.9) is Profile.CONSERVATIVE
+    assert machine.wait(0.1) is Profile.BALANCED
+    assert machine.wait(29.9) is Profile.BALANCED
+    assert machine.wait(0.1) is Profile.AGGRESSIVE
+
+
+def test_a_server_starts_with_all_that_is_allowed_whoever_sits_before_it() -> None:
+    assert Machine(SERVER, activity(idle_s=0.0, at=NOON)).decision.profile is Profile.AGGRESSIVE
+    assert Machine(SERVER, activity(idle_s=None)).decision.limits == PROFILE_LIMITS[Profile.AGGRESSIVE]
+
+
+def test_touching_the_computer_brings_it_down_at_once() -> None:
+    machine = Machine(DESKTOP, activity())
+    assert machine.settle() is Profile.AGGRESSIVE
+    assert machine.see(idle_s=0.0) is Profile.CONSERVATIVE
+    assert machine.decision.reason == "you used the computer just now"
+
+
+def test_who_wants_it_paused_while_present_gets_that() -> None:
+    machine = Machine(replace(DESKTOP, while_present=Profile.PAUSED), activity(idle_s=5.0))
+    assert machine.decision.profile is Profile.PAUSED
+    assert machine.decision.limits == NOTHING
+    assert not machine.decision.accept_leases
+
+
+def test_away_by_day_is_balanced_and_by_night_aggressive() -> None:
+    assert Machine(DESKTOP, activity(at=NOON)).settle() is Profile.BALANCED
+    assert Machine(DESKTOP, activity(at=NIGHT)).settle() is Profile.AGGRESSIVE
+
+
+def test_unknown_idle_time_counts_as_present_and_says_so() -> None:
+    machine = Machine(DESKTOP, activity(idle_s=None))
+    assert machine.settle() is Profile.CONSERVATIVE
+    assert machine.decision.reason == "nothing here can tell whether you are at the computer"
+    assert machine.decision.what_next == "More only where idle time can be seen: gogrid doctor says what is missing"
+
+
+def test_away_time_is_counted_from_the_last_input() -> None:
+    machine = Machine(DESKTOP, activity(idle_s=0.0))
+    assert machine.wait(179.0) is Profile.CONSERVATIVE
+    assert machine.wait(1.0) is Profile.BALANCED
+    assert machine.wait(30.0) is Profile.AGGRESSIVE
+
+
+def test_coming_back_soon_after_it_lifted_doubles_the_hold() -> None:
+    machine = Machine(DESKTOP, activity(idle_s=0.0))
+    machine.wait(240.0)
+    machine.see(idle_s=0.0)
+    assert machine.wait(359.0) is Profile.CONSERVATIVE
+    assert machine.wait(1.0) is Profile.BALANCED
+
+
+def test_coming_back_late_does_not_double_the_hold() -> None:
+    machine = Machine(DESKTOP, activity(idle_s=0.0))
+    machine.wait(180.0)
+    machine.wait(301.0)
+    machine.see(idle_s=0.0)
+    assert machine.wait(180.0) is Profile.BALANCED
+
+
+def test_no_hold_grows_past_half_an_hour() -> None:
+    machine = Machine(DESKTOP, activity(idle_s=0.0))
+    machine.wait(180.0)
+    for _ in range(10):
+        machine.see(idle_s=0.0)
+        machine.wait(1800.0)
+    machine.see(idle_s=0.0)
+    assert machine.wait(1799.0) is Profile.CONSERVATIVE
+    assert machine.wait(1.0) is Profile.BALANCED
+
+
+def test_switched_off_is_paused_until_switched_on() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    assert machine.want(sharing=False) is Profile.PAUSED
+    assert machine.decision.headline == "Paused"
+    assert machine.decision.reason == "you switched sharing off"
+    assert machine.decision.what_next == "Sharing again when you switch it on"
+    assert machine.decision.next_check == math.inf or machine.settle() is Profile.PAUSED
+
+
+def test_switched_on_again_everything_is_back_at_once() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    machine.want(sharing=False)
+    machine.wait(3.0)
+    assert machine.want(sharing=True) is Profile.AGGRESSIVE
+
+
+def test_switched_on_again_while_present_goes_only_as_far_as_that_allows() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    machine.want(sharing=False)
+    machine.see(idle_s=1.0)
+    assert machine.want(sharing=True) is Profile.CONSERVATIVE
+
+
+def test_a_snooze_ends_by_itself_and_then_goes_up_in_steps() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    assert machine.want(snooze_until=machine.now + 600) is Profile.PAUSED
+    assert machine.decision.reason == "you paused it, 10 min left"
+    assert machine.decision.what_next == "Sharing again in 10 min"
+    assert machine.decision.next_check <= machine.now + 600
+    assert machine.wait(599.0) is Profile.PAUSED
+    assert machine.wait(1.0) is Profile.CONSERVATIVE
+    assert machine.wait(30.0) is Profile.BALANCED
+
+
+def test_a_snooze_that_the_person_ends_early_lifts_at_once() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    machine.want(snooze_until=machine.now + 600)
+    machine.wait(60.0)
+    assert machine.want(snooze_until=None) is Profile.AGGRESSIVE
+
+
+def test_finishing_takes_no_new_work_and_pauses_with_the_last_job() -> None:
+    machine = Machine(SERVER, activity(jobs=2))
+    assert machine.want(drain=True) is Profile.AGGRESSIVE
+    assert not machine.decision.accept_leases
+    assert (machine.decision.headline, machine.decision.reason) == ("Finishing", "finishing 2 jobs, then pausing")
+    assert machine.decision.what_next == "Paused when this work has ended"
+    machine.see(jobs_running=1)
+    assert machine.decision.reason == "finishing 1 job, then pausing"
+    assert machine.see(jobs_running=0) is Profile.PAUSED
+    assert machine.decision.reason == "all work is finished, as you asked"
+
+
+@pytest.mark.parametrize("ceiling", [Profile.CONSERVATIVE, Profile.BALANCED])
+def test_the_card_and_the_menu_are_ceilings(ceiling: Profile) -> None:
+    assert Machine(replace(SERVER, card=ceiling), activity()).decision.profile is ceiling
+    assert Machine(replace(SERVER, at_most=ceiling), activity()).decision.profile is ceiling
+    assert f"your setting is {ceiling.word}" in {
+        reason.sentence for reason in Machine(replace(SERVER, at_most=ceiling), activity()).decision.reasons
+    }
+
+
+def test_custom_limits_hold_field_by_field_below_the_profile() -> None:
+    own = Limits(0.9, 0.2, 3, 5, 2, 6, 20)
+    full = Machine(replace(SERVER, custom=own), activity()).decision
+    assert full.limits == own.meet(PROFILE_LIMITS[Profile.AGGRESSIVE])
+    gentle = Machine(replace(DESKTOP, custom=own), activity(idle_s=1.0)).decision
+    assert gentle.limits == Limits(0.60, 0.20, 2, 15, 3, None, 100)
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        (Limits(0.0, 0.5, 1, 0, 3, None, 0), "your custom limits give 0 % of compute"),
+        (Limits(0.5, 0.0, 1, 0, 3, None, 0), "your custom limits give 0 % of memory"),
+    ],
+)
+def test_custom_limits_of_nothing_are_a_pause_with_a_reason(own: Limits, sentence: str) -> None:
+    decision = Machine(replace(SERVER, custom=own), activity()).decision
+    assert decision.profile is Profile.PAUSED
+    assert decision.reason == sentence
+    assert decision.what_next == "More only with a higher setting"
+
+
+def test_the_reasons_come_in_order_of_severity_and_name_every_rule() -> None:
+    decision = Machine(DESKTOP, activity(idle_s=12.4, at=NOON)).decision
+    assert [(reason.rule, reason.ceiling, reason.sentence) for reason in decision.reasons] == [
+        ("presence", Profile.CONSERVATIVE, "you used the computer 12 s ago"),
+        ("schedule", Profile.BALANCED, "your schedule says balanced until 22:00"),
+        ("switch", Profile.AGGRESSIVE, "sharing is switched on"),
+        ("drain", Profile.AGGRESSIVE, "new work is welcome"),
+        ("setting", Profile.AGGRESSIVE, "your setting is aggressive"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preferences", "seen", "sentence"),
+    [
+        (DESKTOP, activity(idle_s=60.0, at=NOON), "Balanced in 2 min if you stay away"),
+        (DESKTOP, activity(idle_s=135.0, at=NOON), "Balanced in 45 s if you stay away"),
+        (replace(DESKTOP, while_present=Profile.PAUSED), activity(60.0), "Sharing again in 2 min if you stay away"),
+        (replace(DESKTOP, snooze_until=5900.0), activity(idle_s=1.0), "Sharing again in 15 min"),
+        (replace(DESKTOP, snooze_until=12200.0), activity(at=NOON), "Sharing again from 14:00"),
+        (replace(DESKTOP, card=Profile.CONSERVATIVE), activity(), "More only with a higher setting"),
+        (replace(DESKTOP, grid=parse_grid(["P" * 24] * 7)), activity(), "More only with another schedule"),
+        (
+            replace(DESKTOP, grid=parse_grid(["P" * 24] * 5 + ["C" * 24] * 2)),
+            activity(at=NOON),
+            "Sharing again from Saturday 00:00",
+        ),
+        (SERVER, activity(), "Stays so"),
+    ],
+)
+def test_what_comes_next_is_said_in_one_sentence(preferences: Preferences, seen: Activity, sentence: str) -> None:
+    assert Machine(preferences, seen).decision.what_next == sentence
+
+
+def test_going_up_is_named_as_the_reason_while_it_lasts() -> None:
+    decision = Machine(DESKTOP, activity()).decision
+    assert decision.reasons[0].rule == "climb"
+    assert decision.reason == "going up one step at a time, to aggressive"
+    assert decision.what_next == "Balanced in 30 s if you stay away"
+
+
+def test_a_hold_is_named_with_the_time_that_is_left() -> None:
+    machine = Machine(DESKTOP, activity(idle_s=0.0))
+    machine.wait(240.0)
+    machine.see(idle_s=0.0)
+    machine.wait(300.0)
+    assert machine.decision.reason == "you have been away for 5 min, held for another 1 min"
+
+
+def test_a_person_who_comes_back_every_few_minutes_is_left_alone_soon() -> None:
+    machine = Machine(DESKTOP, activity(idle_s=0.0))
+    changes = 0
+    for second in range(3600):
+        before = machine.decision.profile
+        machine.wait(1.0)
+        if second % 200 == 199:
+            machine.see(idle_s=0.0)
+        changes += machine.decision.profile is not before
+    assert changes <= 6

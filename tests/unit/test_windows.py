@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gogrid_desktop.core.profiles import Profile
+from gogrid_desktop.core.windows import DAY_S, DEFAULT_GRID, DEFAULT_ROWS, WeekGrid, format_grid, parse_grid
+
+HOUR = 3600.0
+rows = st.text("PCBA", min_size=24, max_size=24)
+grids = st.lists(rows, min_size=7, max_size=7).map(parse_grid)
+weekdays = st.integers(0, 6)
+seconds = st.floats(0, DAY_S, exclude_max=True)
+
+
+@pytest.mark.parametrize(
+    ("hour", "profile"),
+    [
+        (0, Profile.AGGRESSIVE),
+        (6.999, Profile.AGGRESSIVE),
+        (7, Profile.BALANCED),
+        (21.999, Profile.BALANCED),
+        (22, Profile.AGGRESSIVE),
+        (23.999, Profile.AGGRESSIVE),
+    ],
+)
+def test_by_default_nights_are_aggressive_and_days_balanced(hour: float, profile: Profile) -> None:
+    assert all(DEFAULT_GRID.at(day, hour * HOUR) is profile for day in range(7))
+
+
+@settings(deadline=None)
+@given(grids)
+def test_a_grid_read_from_its_own_letters_is_the_same(grid: WeekGrid) -> None:
+    assert parse_grid(format_grid(grid)) == grid
+    assert parse_grid([row.lower() for row in format_grid(grid)]) == grid
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        (DEFAULT_ROWS[:6], "a week has 7 rows, not 6"),
+        ((*DEFAULT_ROWS[:2], "A" * 23, *DEFAULT_ROWS[3:]), "Wednesday has 23 letters instead of 24"),
+        ((*DEFAULT_ROWS[:6], "X" * 24), "Sunday has the letter 'X'; only P, C, B and A mean something"),
+    ],
+)
+def test_a_grid_that_cannot_be_read_is_refused_with_the_day(rows: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse_grid(rows)
+
+
+def test_a_week_of_another_length_is_no_grid() -> None:
+    with pytest.raises(ValueError, match="168 hours, not 24"):
+        WeekGrid((Profile.PAUSED,) * 24)
+
+
+def test_the_next_change_is_told_with_its_day_and_hour() -> None:
+    change = DEFAULT_GRID.next_change(6, 23.5 * HOUR)
+    assert change is not None
+    assert (change.in_s, change.weekday, change.hour, change.profile) == (7.5 * HOUR, 0, 7, Profile.BALANCED)
+
+
+def test_a_grid_that_never_changes_has_no_next_change() -> None:
+    assert parse_grid(["C" * 24] * 7).next_change(3, 100.0) is None
+
+
+@settings(deadline=None)
+@given(grids, weekdays, seconds)
+def test_nothing_changes_before_the_next_change_and_something_does_at_it(
+    grid: WeekGrid, weekday: int, second: float
+) -> None:
+    change = grid.next_change(weekday, second)
+    if change is None:
+        assert len(set(grid.hours)) == 1
+        return
+    now = weekday * DAY_S + second
+    assert change.profile != grid.at(weekday, second)
+    first = int(now // HOUR) + 1
+    last = round((now + change.in_s) / HOUR)
+    assert last % 168 == change.weekday * 24 + change.hour
+    for hour in range(first, last):
+        assert grid.hours[hour % 168] == grid.at(weekday, second)
+
+
+@settings(deadline=None)
+@given(grids, weekdays, seconds)
+def test_the_preview_covers_a_day_without_a_gap_and_says_what_the_grid_says(
+    grid: WeekGrid, weekday: int, second: float
+) -> None:
+    spans = grid.preview(weekday, second)
+    assert sum(span.end_s - span.start_s for span in spans) == pytest.approx(DAY_S)
+    for span in spans:
+        assert span.start_s < span.end_s
+        assert grid.at(span.weekday, (span.start_s + span.end_s) / 2) == span.profile
+    for one, other in pairwise(spans):
+        if one.weekday == other.weekday:
+            assert one.end_s == other.start_s
+            assert one.profile != other.profile
+        else:
+            assert (one.end_s, other.start_s) == (DAY_S, 0)
