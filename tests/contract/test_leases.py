@@ -345,6 +345,21 @@ async def test_cancelling_ends_what_has_not_ended(world: World) -> None:
     assert verdict is Verdict.CANCELLED
 
 
+async def test_a_request_goes_on_until_its_last_choice_has_ended(world: World) -> None:
+    node = await world.node()
+    request = await world.ask(params=(SamplingParams(max_tokens=5), SamplingParams(max_tokens=5, choice=1)))
+    first, second = (await node.call(slots=2)).leases
+    await node.say(first, "a", end=complete(1, 1))
+    assert not (await world.view(request)).ended
+    for _ in range(10):
+        await node.report(held=(second.id,))
+        await world.pass_time(4)
+    assert [choice.state for choice in (await world.view(request)).choices] == [
+        JobState.COMPLETED,
+        JobState.CANCELLED,
+    ]
+
+
 async def test_no_known_node_means_unservable(world: World) -> None:
     with pytest.raises(Unservable):
         await world.ask()

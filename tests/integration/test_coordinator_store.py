@@ -13,6 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fixtures_grid import KEY, FakeClock, World, build, complete, said
+from sqlalchemy.exc import OperationalError
 
 from gogrid_desktop.coordinator.crypto import Vault
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
@@ -21,13 +22,13 @@ from gogrid_desktop.coordinator.store.records import InviteRecord
 from gogrid_desktop.coordinator.store.sql import SqlStore, SqlTx
 from gogrid_desktop.coordinator.store.tables import metadata
 from gogrid_desktop.coordinator.sweep import sweep
-from gogrid_desktop.errors import StorageFull
+from gogrid_desktop.errors import GoGridError, StorageFull
 from gogrid_desktop.protocol.grid import Have, Verdict
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
     store = SqlStore(tmp_path / "grid.sqlite3")
-    with store._engine.connect() as connection:
+    with store._writer._engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     await store.close()
 
@@ -46,7 +47,7 @@ async def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
 
 async def test_a_power_cut_loses_no_commit(tmp_path: Path) -> None:
     store = SqlStore(tmp_path / "grid.sqlite3")
-    with store._engine.connect() as connection:
+    with store._writer._engine.connect() as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
         }
@@ -72,6 +73,22 @@ async def test_no_call_walks_a_table(tmp_path: Path, query: str) -> None:
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
     connection.close()
     assert all("USING INDEX" in step or "USING COVERING INDEX" in step for step in plan), plan
+
+
+async def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "grid.sqlite3")
+    with pytest.raises(OperationalError, match="readonly"):
+        await store.read(lambda tx: tx.put(InviteRecord("i", "h", 2, 1.0, 2.0)))
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database at all, whatever its name says" * 100, b"SQLite format 3\0" + b"x" * 5000]
+)
+def test_a_file_that_is_no_database_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "grid.sqlite3").write_bytes(content)
+    with pytest.raises(GoGridError, match="cannot be opened"):
+        SqlStore(tmp_path / "grid.sqlite3")
 
 
 def limit(tx: Tx, more_pages: int) -> None:

@@ -121,7 +121,7 @@ class MemoryStore:
         return result
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        return work(MemoryTx(self._tables))
+        return work(MemoryTx({kind: dict(table) for kind, table in self._tables.items()}))
 
     async def close(self) -> None:
         self._tables = {}

@@ -15,20 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Select, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from gogrid_desktop.coordinator.store import statements
 from gogrid_desktop.coordinator.store.migrate import upgrade
 from gogrid_desktop.coordinator.store.port import R, Tx
 from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, Record, RequestRecord
 from gogrid_desktop.coordinator.store.tables import TABLE_OF, from_row, to_row
-from gogrid_desktop.errors import StorageFull
+from gogrid_desktop.errors import GoGridError, StorageFull
 from gogrid_desktop.paths import private_dir
 
 T = TypeVar("T")
 
 BUSY_MS = 30_000
+READERS = 2
 #: SQLite takes 32,766 values in one statement.
 _MAX_VALUES = 10_000
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}")
@@ -107,48 +108,61 @@ class SqlTx:
 
 
 class SqlStore:
-    """Opens (and where needed makes or migrates) the database at `path`."""
+    """Opens (and where needed makes or migrates) the database at `path`. Raises StorageFull, GoGridError."""
 
     def __init__(self, path: Path) -> None:
-        private_dir(path.parent)
-        path.touch(mode=0o600)
-        self._engine = _engine(path)
-        with self._engine.connect() as connection:
-            _transact(connection, "BEGIN IMMEDIATE", upgrade)
-        self._writer = ThreadPoolExecutor(1, "store-write")
-        self._readers = ThreadPoolExecutor(2, "store-read")
+        self._writer = _Side(path, "store-write", 1, "BEGIN IMMEDIATE", _PRAGMAS)
+        self._reader = _Side(path, "store-read", READERS, "BEGIN", (*_PRAGMAS, "query_only=ON"))
+        try:
+            private_dir(path.parent)
+            path.touch(mode=0o600)
+            self._writer.run(upgrade)
+        except (OSError, DatabaseError) as error:
+            self._shut()
+            reason = error.orig if isinstance(error, DatabaseError) else error.strerror
+            raise GoGridError(
+                f"The database {path} cannot be opened ({reason}).", "Check the folder and its rights, or use --data."
+            ) from error
 
     async def write(self, work: Callable[[Tx], T]) -> T:
-        return await self._run(self._writer, "BEGIN IMMEDIATE", work)
+        return await self._writer.later(work)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        return await self._run(self._readers, "BEGIN", work)
+        return await self._reader.later(work)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._shut)
 
-    async def _run(self, threads: ThreadPoolExecutor, begin: str, work: Callable[[Tx], T]) -> T:
-        def whole() -> T:
-            with self._engine.connect() as connection:
-                return _transact(connection, begin, lambda inside: work(SqlTx(inside)))
-
-        return await asyncio.get_running_loop().run_in_executor(threads, whole)
-
     def _shut(self) -> None:
-        self._writer.shutdown()
-        self._readers.shutdown()
+        self._reader.shut()
+        self._writer.shut()
+
+
+class _Side:
+    """The threads that write, or those that read, each with a connection of its own."""
+
+    def __init__(self, path: Path, name: str, threads: int, begin: str, pragmas: tuple[str, ...]) -> None:
+        url = f"sqlite:///{path}"
+        self._engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=threads, hide_parameters=True)
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._begin = begin
+
+        @event.listens_for(self._engine, "connect")
+        def prepare(connection: sqlite3.Connection, _: object) -> None:
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}").close()
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            return _transact(connection, self._begin, work)
+
+    async def later(self, work: Callable[[Tx], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self.run, lambda connection: work(SqlTx(connection)))
+
+    def shut(self) -> None:
+        self._threads.shutdown()
         self._engine.dispose()
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", pool_size=3, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    return engine
 
 
 def _transact(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:

@@ -1,0 +1,106 @@
+"""GPU facts through the real pynvml, which loads a stand-in for the driver's library, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gogrid_desktop.system.gpu import GpuProbe
+from gogrid_desktop.system.gpu.null import NullGpu
+from gogrid_desktop.system.gpu.nvml import NvmlGpu
+
+SOURCE = Path(__file__).parents[1] / "fake_nvml" / "nvml.c"
+GIB = 2**30
+READ = """
+import ctypes, dataclasses, json
+from gogrid_desktop.system.gpu.nvml import NvmlGpu
+probe = NvmlGpu()
+first, second = probe.read(), probe.read()
+assert first == second
+try:
+    still_open = ctypes.CDLL("libnvidia-ml.so.1").fakeStillOpen()
+except OSError:
+    still_open = 0
+print(json.dumps({**dataclasses.asdict(second), "still_open": still_open}))
+"""
+
+
+@pytest.fixture(scope="session")
+def library_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nvml")
+    build = ["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", str(folder / "libnvidia-ml.so.1"), str(SOURCE)]
+    subprocess.run(build, check=True)
+    return folder
+
+
+def read(machine: str, folder: Path) -> dict[str, Any]:
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), "FAKE_NVML": machine}
+    asked = subprocess.run([sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=True)
+    return json.loads(asked.stdout)
+
+
+def test_one_gpu_is_told_with_its_memory_driver_and_use(library_folder: Path) -> None:
+    assert read("one", library_folder) == {
+        "gpus": [
+            {
+                "index": 0,
+                "name": "NVIDIA Stand-in 8",
+                "driver": "550.00",
+                "vram_total_bytes": 8 * GIB,
+                "vram_used_bytes": GIB,
+                "vram_free_bytes": 7 * GIB,
+                "utilisation": 0.37,
+            }
+        ],
+        "problem": "",
+        "still_open": 0,
+    }
+
+
+def test_two_gpus_are_told_in_their_order(library_folder: Path) -> None:
+    gpus = read("two", library_folder)["gpus"]
+    assert [(gpu["index"], gpu["name"], gpu["vram_total_bytes"] // GIB) for gpu in gpus] == [
+        (0, "NVIDIA Stand-in 8", 8),
+        (1, "NVIDIA Stand-in 24", 24),
+    ]
+
+
+def test_a_gpu_that_does_not_tell_its_use_is_there_all_the_same(library_folder: Path) -> None:
+    (gpu,) = read("silent", library_folder)["gpus"]
+    assert gpu["utilisation"] is None
+    assert gpu["vram_free_bytes"] == 7 * GIB
+
+
+@pytest.mark.parametrize(
+    ("machine", "problem"),
+    [
+        ("no-driver", "The NVIDIA driver is installed, but not loaded."),
+        ("no-permission", "This user may not use the NVIDIA driver."),
+        ("none", "The NVIDIA driver runs, but sees no GPU."),
+        ("lost", "The NVIDIA driver answers with an error: GPU is lost."),
+    ],
+)
+def test_why_there_is_no_gpu_is_said_in_words_and_nothing_stays_open(
+    machine: str, problem: str, library_folder: Path
+) -> None:
+    assert read(machine, library_folder) == {"gpus": [], "problem": problem, "still_open": 0}
+
+
+def test_without_the_library_no_driver_is_installed(tmp_path: Path) -> None:
+    # A file that is no library stands before any real one in the search.
+    (tmp_path / "libnvidia-ml.so.1").write_bytes(b"no library")
+    assert read("one", tmp_path)["problem"] == "No NVIDIA driver is installed."
+
+
+@pytest.mark.parametrize("probe", [NullGpu(), NvmlGpu()], ids=lambda probe: probe.name)
+def test_every_probe_gives_gpus_or_a_reason(probe: GpuProbe) -> None:
+    reading = probe.read()
+    assert bool(reading.gpus) != bool(reading.problem)
+    for gpu in reading.gpus:
+        assert 0 < gpu.vram_free_bytes + gpu.vram_used_bytes <= gpu.vram_total_bytes * 1.01
