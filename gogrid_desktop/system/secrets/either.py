@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gogrid_desktop.errors import SecretStoreError
+from gogrid_desktop.errors import SecretStoreError, SecretStoreLocked, SecretStoreUnavailable
 from gogrid_desktop.system.secrets import SecretStore
 
 
@@ -16,7 +16,9 @@ class EitherSecrets:
     def get(self, name: str) -> str | None:
         try:
             value = self._first.get(name)
-        except SecretStoreError:
+        except SecretStoreUnavailable:
+            return self._second.get(name)
+        except SecretStoreLocked:
             value = self._second.get(name)
             if value is None:
                 # It may lie in the first one: "not answered" must not look like "not there".
