@@ -20,8 +20,8 @@ from gogrid_desktop.config.settings import VERSION, Settings, flatten
 from gogrid_desktop.errors import ConfigError, GoGridError, StorageFull
 from gogrid_desktop.paths import write_private
 
-#: A value in one of these that cannot be read must not end in giving more than was meant.
-_HOW_MUCH = ("role", "sharing.", "presence.", "schedule.")
+#: What cannot be understood in one of these, a mistyped name too, must not end in giving more than was meant.
+_HOW_MUCH = ("role.", "sharing.", "presence.", "schedule.")
 
 
 def change(settings: Settings, values: dict[str, object]) -> Settings:
@@ -97,17 +97,18 @@ class SettingsStore:
     def _take(self, found: dict[str, Any]) -> None:
         """Take every value that can be taken."""
         words: list[str] = []
+        careful = False
         for name, value in found.items():
             if name not in FIELDS:
                 words.append(f"There is no setting {name}; it was left alone.")
+                careful = careful or f"{name}.".startswith(_HOW_MUCH)
                 continue
             try:
                 self.settings = change(self.settings, {name: value})
             except ConfigError as error:
                 words.append(f"{error.message} The default is used.")
-                if name.startswith(_HOW_MUCH):
-                    found = {**found, "sharing.enabled": False}
-        if found.get("sharing.enabled") is False and self.settings.sharing.enabled:
+                careful = careful or f"{name}.".startswith(_HOW_MUCH)
+        if careful and self.settings.sharing.enabled:
             self.settings = change(self.settings, {"sharing.enabled": False})
             words.append("Sharing is off until you switch it on.")
         if words:

@@ -2,8 +2,8 @@
 
 Every rule returns a ceiling; the decision is the least of them, and the reasons are all of them in order of severity.
 Down happens at once. Up happens one named step per 30 s, and only after the rule's hold; a rule that trips again within
-5 min of lifting doubles its hold. The one exception is the person's own switch: back on lifts at once. What must be
-remembered between two decisions is the frozen `Memory`, handed from one to the next.
+5 min of lifting doubles its hold. The one exception is the person's own switch: back on, or no longer finishing, lifts
+at once. What must be remembered between two decisions is the frozen `Memory`, handed from one to the next.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from gogrid_desktop.core.status import Reason
 STEP_UP_S = 30.0
 TRIPS_AGAIN_S = 300.0
 LONGEST_HOLD_S = 1800.0
+
+#: These have something to say only when they pause; otherwise "you have been away" is the better first reason.
+_PAUSE_ONLY = ("switch", "drain")
 
 _HEADLINES = {
     Profile.PAUSED: "Paused",
@@ -149,7 +152,7 @@ def _hold(before: Held | None, rule: Rule, finding: Finding, preferences: Prefer
 
 
 def _off_until(preferences: Preferences) -> float:
-    if not preferences.sharing:
+    if not preferences.sharing or preferences.drain:
         return math.inf
     return -math.inf if preferences.snooze_until is None else preferences.snooze_until
 
@@ -177,7 +180,7 @@ def _reasons(step: _Step, preferences: Preferences, now: float) -> tuple[Reason,
             left_s = held.free_since + held.hold_s(holds_s[held.rule]) - now
             sentence = f"{sentence}, held for another {in_words(left_s)}"
         reasons.append(Reason(held.rule, held.ceiling, sentence))
-    reasons.sort(key=lambda reason: reason.ceiling)
+    reasons.sort(key=lambda reason: (reason.ceiling, reason.ceiling > Profile.PAUSED and reason.rule in _PAUSE_ONLY))
     if step.profile < step.target:
         slowly = f"going up one step at a time, to {step.target.word}"
         reasons.insert(0, Reason("climb", step.profile, slowly))

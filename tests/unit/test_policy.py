@@ -189,6 +189,22 @@ def test_finishing_takes_no_new_work_and_pauses_with_the_last_job() -> None:
     assert machine.decision.reason == "all work is finished, as you asked"
 
 
+def test_no_longer_finishing_is_a_switch_back_on_and_lifts_at_once() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    assert machine.want(drain=True) is Profile.PAUSED
+    machine.wait(3.0)
+    assert machine.want(drain=False) is Profile.AGGRESSIVE
+
+
+def test_where_nothing_holds_it_down_the_absence_is_the_reason() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    machine.see(idle_s=7200.0)
+    assert (machine.decision.headline, machine.decision.reason) == ("Sharing fully", "you have been away for 2 h")
+    assert Machine(SERVER, activity()).decision.reason == "your setting is aggressive"
+
+
 @pytest.mark.parametrize("ceiling", [Profile.CONSERVATIVE, Profile.BALANCED])
 def test_the_card_and_the_menu_are_ceilings(ceiling: Profile) -> None:
     assert Machine(replace(SERVER, card=ceiling), activity()).decision.profile is ceiling
@@ -225,9 +241,9 @@ def test_the_reasons_come_in_order_of_severity_and_name_every_rule() -> None:
     assert [(reason.rule, reason.ceiling, reason.sentence) for reason in decision.reasons] == [
         ("presence", Profile.CONSERVATIVE, "you used the computer 12 s ago"),
         ("schedule", Profile.BALANCED, "your schedule says balanced until 22:00"),
+        ("setting", Profile.AGGRESSIVE, "your setting is aggressive"),
         ("switch", Profile.AGGRESSIVE, "sharing is switched on"),
         ("drain", Profile.AGGRESSIVE, "new work is welcome"),
-        ("setting", Profile.AGGRESSIVE, "your setting is aggressive"),
     ]
 
 
