@@ -34,8 +34,15 @@ class Submitter:
         self._client.close()
         self._http.close()
 
-    def chat(self, prompt: str, max_tokens: int, on_text: Callable[[str], None], seed: int = 1) -> Reply:
-        """Stream one answer, calling `on_text` for each piece. Raises openai.OpenAIError."""
+    def chat(
+        self,
+        prompt: str,
+        max_tokens: int,
+        on_text: Callable[[str], None],
+        seed: int = 1,
+        on_request: Callable[[str], None] = lambda _: None,
+    ) -> Reply:
+        """Stream one answer: `on_request` gets its id, `on_text` each piece. Raises openai.OpenAIError."""
         raw = self._client.chat.completions.with_raw_response.create(
             model=self.model,
             messages=[{"role": "user", "content": prompt}],
@@ -44,6 +51,8 @@ class Submitter:
             seed=seed,
             stream=True,
         )
+        request = raw.headers["X-GoGrid-Request"]
+        on_request(request)
         pieces: list[str] = []
         finish_reason = ""
         for chunk in raw.parse():
@@ -52,7 +61,7 @@ class Submitter:
                 if choice.delta.content:
                     pieces.append(choice.delta.content)
                     on_text(choice.delta.content)
-        return Reply(raw.headers["X-GoGrid-Request"], "".join(pieces), finish_reason)
+        return Reply(request, "".join(pieces), finish_reason)
 
     def state(self, request: str) -> RequestState:
         """Counts and ledger of a request of ours."""

@@ -34,6 +34,7 @@ class Grid:
     key: str
     submitter: Submitter
     received: dict[int, str] = field(default_factory=dict)
+    requests: dict[int, str] = field(default_factory=dict)
     running: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def ask(self, number: int) -> Reply:
@@ -45,8 +46,11 @@ class Grid:
                 self.running.release()
             self.received[number] += text
 
+        def on_request(request: str) -> None:
+            self.requests[number] = request
+
         prompt = f"Write a long story about a ship with {number + 2} sails."
-        return self.submitter.chat(prompt, MAX_TOKENS, on_text, seed=number)
+        return self.submitter.chat(prompt, MAX_TOKENS, on_text, number, on_request)
 
     def ask_eight(self, pool: ThreadPoolExecutor) -> list[Future[Reply]]:
         """Eight streams, returned when each of them has begun."""
@@ -126,23 +130,15 @@ def test_streams_broken_by_the_death_of_the_coordinator_resume_with_the_exact_re
         for future in futures:
             with pytest.raises((openai.APIError, httpx.TransportError)):
                 future.result(timeout=60)
-    before = dict(grid.received)
     if coordinator.stdout is not None:
         coordinator.stdout.close()
     grid.stage.start_coordinator(port)
-    jobs = json.loads(grid.stage.gogrid("coordinator", "jobs", "--json"))["jobs"]
-    requests = [job["request"] for job in jobs]
-    assert len(set(requests)) == EIGHT
-    # Which request is which: a client knows it from the header; here the story's beginning tells.
-    replies = []
-    for request in requests:
-        whole = rest_of(grid, request, None)
-        number = next(n for n, text in before.items() if whole.startswith(text))
-        received = before.pop(number)
-        assert received, "the stream had not begun"
-        assert rest_of(grid, request, received) == whole.removeprefix(received)
-        replies.append(Reply(request, whole, "stop"))
-    grid.check(replies)
+    with ThreadPoolExecutor(EIGHT) as pool:  # all at once: a request that nobody reads for 30 s is cancelled
+        rests = [pool.submit(rest_of, grid, grid.requests[n], grid.received[n]) for n in range(EIGHT)]
+        wholes = [grid.received[n] + rests[n].result(timeout=240) for n in range(EIGHT)]
+    assert wholes == [rest_of(grid, grid.requests[n], "") for n in range(EIGHT)]
+    assert any(len(whole) > len(grid.received[n]) for n, whole in enumerate(wholes))
+    grid.check([Reply(grid.requests[n], whole, "") for n, whole in enumerate(wholes)])
 
 
 def test_pausing_stops_the_stream_at_once_and_resuming_finishes_it(grid: Grid) -> None:
@@ -162,11 +158,9 @@ def test_pausing_stops_the_stream_at_once_and_resuming_finishes_it(grid: Grid) -
     assert len(grid.resumed()) == 1
 
 
-def rest_of(grid: Grid, request: str, received: str | None) -> str:
-    """What the resume call gives after `received` (None: from the beginning)."""
-    headers = {"Authorization": f"Bearer {grid.key}"}
-    if received is not None:
-        headers["Last-Event-ID"] = str(len(received.encode()))
+def rest_of(grid: Grid, request: str, received: str) -> str:
+    """What the resume call gives after `received`."""
+    headers = {"Authorization": f"Bearer {grid.key}", "Last-Event-ID": str(len(received.encode()))}
     pieces: list[str] = []
     url = f"{grid.stage.url}/grid/v1/requests/{request}/stream"
     with httpx.stream("GET", url, headers=headers, timeout=240) as answer:
