@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 
 from gogrid_desktop.coordinator.books import keep
@@ -22,6 +23,8 @@ from gogrid_desktop.protocol.grid import (
     Report,
     Reported,
 )
+
+log = logging.getLogger(__name__)
 
 MAX_REFUSAL_CHARS = 1000
 
@@ -55,6 +58,9 @@ async def take(grid: Grid, node: str, report: Report) -> Reported:
         judged = await grid.store.read(judge)
     if report.leases or judged.jobs:
         judged, touched = await grid.store.write(write)
+    for one in report.leases:
+        if isinstance(one.end, Fault):  # not its message, which may quote the prompt
+            log.warning("%s reports a %s fault under lease %s", node, one.end.kind.value, one.lease)
     live = [one.lease for one in judged.verdicts.values() if one.verdict is Verdict.RENEWED]
     grid.presence.reported(node, report.state, live, now)
     grid.bells.ring(touched)

@@ -231,6 +231,35 @@ async def test_a_stop_closes_long_polls_at_once_and_exits_with_zero(
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_ends_open_streams_with_an_error_and_exits_with_zero(
+    coordinator: Coordinator, http: httpx.AsyncClient, how: signal.Signals
+) -> None:
+    (node,) = await enrol(coordinator, http)
+    await node.lease()
+    key = coordinator.run("key")["key"]
+    headers = {"Authorization": f"Bearer {key}"}
+
+    async def read() -> str:
+        async with http.stream(
+            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}, headers=headers
+        ) as answer:
+            return "".join([line async for line in answer.aiter_lines()])
+
+    reading = asyncio.create_task(read())
+    (lease,) = await node.lease(wait=20)
+    await node.report(lease_report(lease, chunk(0, 0, "very ")), held=(lease["id"],))
+    await asyncio.sleep(0.5)
+    began = time.monotonic()
+    assert await asyncio.to_thread(coordinator.stop, how) == 0
+    text = await reading
+    assert time.monotonic() - began < 5
+    assert "very " in text
+    assert '"error"' in text
+    assert "[DONE]" not in text
+    assert "Traceback" not in coordinator.log()
+
+
 @pytest.mark.parametrize("authorization", ["Bearer ggn_wrong", "Bearer", "Basic ggn_wrong", ""])
 async def test_a_wrong_token_is_refused_before_the_body_is_read(http: httpx.AsyncClient, authorization: str) -> None:
     answer = await http.post("/grid/v1/reports", content=b"{", headers={"Authorization": authorization})
