@@ -41,3 +41,7 @@ system-desktop:
 
 $(READY): pyproject.toml constraints.txt scripts/setup
 	@scripts/setup $(PYTHON) $(VENV)
+
+.PHONY: constraints
+constraints: $(READY)  ## Pin what is installed now in constraints.txt
+	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt

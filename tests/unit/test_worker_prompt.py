@@ -137,6 +137,19 @@ def test_a_resumed_job_that_has_no_room_left_here_asks_for_more() -> None:
     assert rejected.value.needs_context == 140
 
 
+def test_a_resumed_job_that_fills_the_models_context_goes_where_that_context_is() -> None:
+    job = completion("x" * 60, max_tokens=500, token_ids=(5,) * 140)
+    with pytest.raises(PromptRejected) as rejected:
+        prompter(trained_context=200).prompt(job)
+    assert rejected.value.needs_context == 200
+    assert len(prompter(context=200, trained_context=200).prompt(job)) == 60
+
+
+def test_a_prompt_longer_than_the_models_context_is_rejected_by_a_small_worker_too() -> None:
+    with pytest.raises(PromptRejected, match=r"prompt has 250 tokens, and the model's context has 200"):
+        prompter(trained_context=200).prompt(completion("x" * 250))
+
+
 def test_a_resumed_job_that_has_all_its_tokens_needs_no_room() -> None:
     assert len(prompter(trained_context=200).prompt(completion("x" * 60, max_tokens=40, token_ids=(5,) * 40))) == 60
 
