@@ -227,7 +227,7 @@ def _load_error(path: str, errors: Sequence[str]) -> ModelFileError:
         )
     unknown = next((line for line in errors if "unknown model architecture" in line), "")
     if unknown:
-        name = unknown.rpartition("architecture:")[2].strip()
+        name = unknown.rpartition("architecture:")[2].strip(" '")
         return ModelFileError(
             f"The model {path} has the architecture {name}, which {VERSION} cannot run.", "Choose another model."
         )

@@ -86,12 +86,12 @@ class Prompter:
         done, context, trained = len(job.token_ids), self._model.context, self._model.trained_context
         if tokens + done < context or done >= job.params.max_tokens:
             return
-        needed = min(tokens + job.params.max_tokens, trained)
-        if tokens + done < trained:
+        if context < trained and tokens < trained:
+            needed = min(tokens + job.params.max_tokens, trained)
             message = f"The job needs a context of {needed} tokens, and this worker has {context}."
             raise PromptRejected("needs_context", param, message, needed)
         if tokens >= context:
-            message = f"{param} has {tokens} tokens, and the model's context has {context}, the answer included."
+            message = f"{param} has {tokens} tokens, and the model's context has {trained}, the answer included."
             raise PromptRejected("context_length_exceeded", param, message)
 
     def _chat(self, job: Job) -> list[int]:
