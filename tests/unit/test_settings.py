@@ -328,9 +328,12 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(file: Path) -> None
 
 
 def test_unknown_names_are_named_and_left_alone(file: Path) -> None:
-    store = written(file, "version = 1\n[presence]\naway_after_s = 60\nawya = 3\n")
-    assert store.settings.presence.away_after_s == 60
-    assert "presence.awya" in store.notice
+    text = "version = 1\n[worker]\nthreads = 3\nthraeds = 4\n[extra]\nkey = 1\n"
+    store = written(file, text)
+    assert store.settings.worker.threads == 3
+    assert "worker.thraeds" in store.notice
+    assert "extra.key" in store.notice
+    assert file.read_text() == text
     assert store.settings.sharing.enabled
 
 
@@ -348,6 +351,7 @@ def test_a_value_that_cannot_be_taken_falls_back_alone(file: Path) -> None:
         "[sharing]\nenabled = 'nope'",
         "[sharing]\nprofile = 'gentle'",
         "sharing = 3",
+        "[presence]\nawya_after_s = 600",
         "[sharing.custom]\nvram_fraction = 30",
         "[presence]\naway_after_s = 1000000",
         "[schedule]\ngrid = ['P']",

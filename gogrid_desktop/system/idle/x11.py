@@ -14,6 +14,7 @@ from Xlib.display import Display
 
 from gogrid_desktop.system.bounded import Bounded
 
+_EXTENSION = "MIT-SCREEN-SAVER"
 _LIMIT_S = 1.0
 
 
@@ -31,15 +32,20 @@ class X11Idle:
             return None
         try:
             return self._server.call(self._query)
-        # python-xlib raises AttributeError for requests of an extension that the server does not have.
-        except (xerror.DisplayError, xerror.ConnectionClosedError, xerror.XError, OSError, AttributeError):
-            self._display = None
+        except (xerror.DisplayError, xerror.ConnectionClosedError, xerror.XError, OSError):
             return None
 
-    def _query(self) -> float:
+    def _query(self) -> float | None:
         if self._display is None:
             self._display = Display()
-        return float(self._display.screensaver_query_info().idle) / 1000.0
+        try:
+            if not self._display.has_extension(_EXTENSION):
+                return None
+            return float(self._display.screen().root.screensaver_query_info().idle) / 1000.0
+        except (xerror.ConnectionClosedError, OSError):
+            # python-xlib has closed its side already.
+            self._display = None
+            raise
 
 
 def _wayland() -> bool:
