@@ -7,14 +7,10 @@ most a second after a signal that is polled, and at once when the person says so
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from filelock import FileLock, Timeout
@@ -22,6 +18,7 @@ from filelock import FileLock, Timeout
 from gogrid_desktop import __version__
 from gogrid_desktop.agent import describe
 from gogrid_desktop.agent.clock import Clock, SystemClock, happens
+from gogrid_desktop.agent.governor import Governor
 from gogrid_desktop.agent.leasing import Leasing, Offer
 from gogrid_desktop.agent.membership import Membership, join, node_name
 from gogrid_desktop.agent.models import ModelShelf
@@ -29,11 +26,10 @@ from gogrid_desktop.agent.outbox import HeldJob, Outbox
 from gogrid_desktop.agent.runner import Runner, WantedModel
 from gogrid_desktop.agent.sensors import Sensors
 from gogrid_desktop.agent.session import Session
-from gogrid_desktop.agent.tasks import Monitor
+from gogrid_desktop.agent.tasks import Monitor, stopped_by_signals
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.config.store import SettingsStore
-from gogrid_desktop.core.policy import Decision, Memory, decide
 from gogrid_desktop.core.profiles import NOTHING, Profile
 from gogrid_desktop.core.status import AgentState, AgentStatus, Totals
 from gogrid_desktop.errors import AgentAlreadyRunning, SecretStoreError
@@ -47,8 +43,6 @@ from gogrid_desktop.system.secrets import SecretStore
 
 log = logging.getLogger(__name__)
 
-#: Paused for this long, the model's memory is given back.
-KEEP_LOADED_S = 60.0
 SETTLE_S = 5.0
 RESCAN_S = 600
 POLL_S = 1.0
@@ -79,9 +73,17 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self._paths, self._store, self._secrets, self._clock = parts.paths, parts.store, parts.secrets, parts.clock
-        self._sensors = Sensors(parts.idle_probes)
         self._outbox = Outbox()
         self._runner = Runner(self._outbox, parts.clock, self._changed, parts.worker_command)
+        self._governor = Governor(
+            Sensors(parts.idle_probes),
+            lambda: self._settings.preferences(),
+            self._runner,
+            self._outbox,
+            parts.clock,
+            self._paths.state / "snooze.json",
+            self._hold_model,
+        )
         self._monitor = Monitor()
         self._server = LocalServer(self._paths.endpoint_file, self._command, self.status)
         self._shelf = ModelShelf(
@@ -92,13 +94,6 @@ class Agent:
         self._session: Session | None = None
         self._membership_changed = asyncio.Event()
         self._rethink = asyncio.Event()
-        self._thinking = asyncio.Lock()
-        self._memory = Memory()
-        self._decision: Decision | None = None
-        self._idle_s: float | None = None
-        self._idle_source = "none"
-        self._paused_at: float | None = None
-        self._snooze_until = self._remembered_snooze()
         self._totals = Totals()
         self._problem = ""
 
@@ -119,7 +114,7 @@ class Agent:
                 "An agent runs already for this user.", "See it with: gogrid status. End it with: gogrid stop"
             ) from None
         try:
-            with _signals(self._monitor):
+            with stopped_by_signals(self._monitor):
                 return await self._run()
         finally:
             lock.release()
@@ -160,50 +155,17 @@ class Agent:
                 "the coordinator did not take %d leases back in time; they expire there", len(self._outbox.jobs)
             )
 
-    # --- sense, decide, apply ----------------------------------------------------------------------------------------
+    # --- deciding ----------------------------------------------------------------------------------------------------
 
     async def _think_forever(self) -> None:
         while True:
             await self._think()
             self._rethink.clear()
-            until_s = POLL_S if self._decision is None else self._decision.next_check - self._clock.monotonic()
-            await happens(self._rethink, self._clock, min(max(until_s, 0.05), POLL_S))
+            await happens(self._rethink, self._clock, min(max(self._governor.wait_s(), 0.05), POLL_S))
 
     async def _think(self) -> None:
-        async with self._thinking:
-            now, mono = self._clock.now(), self._clock.monotonic()
-            if self._snooze_until is not None and self._snooze_until <= now:
-                self._snooze(None)
-            activity = await asyncio.to_thread(self._sensors.read, now, len(self._outbox.running))
-            self._idle_s, self._idle_source = activity.idle_s, activity.idle_source
-            snooze = None if self._snooze_until is None else mono + self._snooze_until - now
-            preferences = replace(self._settings.preferences(), snooze_until=snooze)
-            before, self._decision = self._decision, decide(activity, preferences, self._memory, mono)
-            self._memory = self._decision.memory
-            await self._apply(before, self._decision)
-            self._changed()
-
-    async def _apply(self, before: Decision | None, now: Decision) -> None:
-        """Instant limits first, then leases, then memory."""
-        lower = before is not None and now.profile < before.profile
-        if lower and self._outbox.running:
-            self._totals = replace(self._totals, yields=self._totals.yields + 1)
-        if now.profile is Profile.PAUSED:
-            if before is None or before.profile is not Profile.PAUSED:
-                self._paused_at = self._clock.monotonic()
-                await self._runner.pause()
-                for job in self._outbox.running:
-                    self._runner.hand_back(job, g.ReleaseReason.YIELDED)
-            elif self._paused_at is not None and self._clock.monotonic() - self._paused_at >= KEEP_LOADED_S:
-                self._runner.want_model(None)
-            return
-        self._paused_at = None
-        if before is None or before.limits != now.limits or before.profile is Profile.PAUSED:
-            await self._runner.limit(now.limits)
-            excess = len(self._outbox.running) - now.limits.batch
-            for job in self._outbox.running[::-1][: max(0, excess)]:
-                self._runner.hand_back(job, g.ReleaseReason.YIELDED)
-        self._hold_model()
+        await self._governor.think()
+        self._changed()
 
     def _hold_model(self) -> None:
         if self._session is None or self._session.model is None:
@@ -224,7 +186,7 @@ class Agent:
         )
 
     def _offer(self) -> Offer:
-        decision, session = self._decision, self._session
+        decision, session = self._governor.decision, self._session
         if decision is None or session is None or session.model is None:
             return Offer(0)
         if not decision.accept_leases or not self._runner.ready or self._monitor.failure:
@@ -268,6 +230,7 @@ class Agent:
                 leaving.cancel()
                 running.cancel()
                 await asyncio.gather(running, leaving, return_exceptions=True)
+                self._totals = self._with_leasing(self._totals)
                 self._session = None
 
     async def _open_session(self) -> Session | None:
@@ -313,7 +276,7 @@ class Agent:
             self._totals = replace(self._totals, jobs_failed=self._totals.jobs_failed + 1)
 
     def _node_state(self) -> g.NodeState:
-        decision = self._decision
+        decision = self._governor.decision
         if decision is None:
             return g.NodeState()
         return g.NodeState(
@@ -321,6 +284,13 @@ class Agent:
             reason=decision.reasons[0].rule,
             tokens_per_s=round(self._runner.tokens_per_s, 2),
         )
+
+    def _with_leasing(self, totals: Totals) -> Totals:
+        """With what the present session counted."""
+        if self._session is None:
+            return totals
+        leasing = self._session.leasing
+        return replace(totals, leases=totals.leases + leasing.leases, heartbeats=totals.heartbeats + leasing.heartbeats)
 
     async def _rescan(self) -> None:
         if self._session is not None:
@@ -330,7 +300,8 @@ class Agent:
 
     def status(self) -> AgentStatus:
         """The whole state, as tray and command line show it."""
-        decision, session, runner = self._decision, self._session, self._runner
+        decision, activity = self._governor.decision, self._governor.activity
+        session, runner = self._session, self._runner
         leasing = session.leasing if session is not None else None
         problem = self._problem or runner.problem or (session.problem if session else "")
         problem = problem or (leasing.auth_problem if leasing else "")
@@ -351,14 +322,14 @@ class Agent:
             reasons=decision.reasons if decision else (),
             limits=decision.limits if decision else NOTHING,
             sharing=self._settings.sharing.enabled,
-            snooze_until=self._snooze_until,
+            snooze_until=self._governor.snooze_until,
             problem=problem,
             notice="  ".join(notice for notice in notices if notice),
             connected=connected,
             coordinator=self._settings.grid.coordinator,
             node_name=self._settings.grid.node_name,
-            idle_source=self._idle_source,
-            idle_s=self._idle_s,
+            idle_source=activity.idle_source if activity else "none",
+            idle_s=activity.idle_s if activity else None,
             worker=runner.state,
             worker_pid=runner.supervisor.pid,
             model=session.model[0].id if session and session.model else "",
@@ -366,12 +337,11 @@ class Agent:
             jobs_running=running,
             tokens_per_s=runner.tokens_per_s,
             totals=replace(
-                self._totals,
+                self._with_leasing(self._totals),
                 tokens=runner.tokens,
+                yields=self._governor.yields,
                 resumed=runner.resumed,
                 worker_restarts=runner.restarts,
-                leases=leasing.leases if leasing else 0,
-                heartbeats=leasing.heartbeats if leasing else 0,
             ),
         )
 
@@ -380,10 +350,10 @@ class Agent:
             case m.Pause(for_s=None):
                 await self._put({"sharing.enabled": False})
             case m.Pause():
-                self._snooze(self._clock.now() + (command.for_s or 0))
+                self._governor.snooze(self._clock.now() + (command.for_s or 0))
                 await self._think()
             case m.Resume():
-                self._snooze(None)
+                self._governor.snooze(None)
                 await self._put({"sharing.enabled": True})
             case m.PutSettings():
                 await self._put(command.values)
@@ -406,49 +376,8 @@ class Agent:
         membership = await join(
             command.coordinator, command.invite, self._settings.grid.node_name or node_name(), self._secrets
         )
-        await self._put(membership_settings(membership))
+        await self._put(membership.settings())
         self._membership_changed.set()
-
-    def _snooze(self, until: float | None) -> None:
-        self._snooze_until = until
-        file = private_dir(self._paths.state) / "snooze.json"
-        if until is None:
-            file.unlink(missing_ok=True)
-        else:
-            file.write_text(json.dumps({"until": until}))
-
-    def _remembered_snooze(self) -> float | None:
-        file: Path = self._paths.state / "snooze.json"
-        try:
-            until = json.loads(file.read_text())["until"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return until if isinstance(until, float) else None
-
-
-def membership_settings(membership: Membership) -> dict[str, object]:
-    """The settings that say where this node belongs."""
-    return {
-        "grid.coordinator": membership.coordinator,
-        "grid.node_id": membership.node_id,
-        "grid.node_name": membership.node_name,
-    }
-
-
-@contextlib.contextmanager
-def _signals(monitor: Monitor) -> Iterator[None]:
-    """SIGINT and SIGTERM ask for the end, on every platform."""
-    loop = asyncio.get_running_loop()
-
-    def ask(number: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(monitor.stop)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run(parts: Parts) -> int:

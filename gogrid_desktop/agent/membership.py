@@ -28,6 +28,14 @@ class Membership:
     def secret_name(self) -> str:
         return f"node-token {self.coordinator} {self.node_id}"
 
+    def settings(self) -> dict[str, object]:
+        """The settings that say where this node belongs."""
+        return {
+            "grid.coordinator": self.coordinator,
+            "grid.node_id": self.node_id,
+            "grid.node_name": self.node_name,
+        }
+
 
 def node_name() -> str:
     """This machine's name, as the operator will see it."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.errors import ModelFileError, StorageFull
-from gogrid_desktop.paths import private_dir
+from gogrid_desktop.paths import private_dir, write_private
 from gogrid_desktop.protocol.grid import Catalogue, CatalogueModel
 
 log = logging.getLogger(__name__)
@@ -75,10 +75,7 @@ class ModelShelf:
                 continue
             found[fresh[key]] = ModelFile(path, fresh[key], stat.st_size)
         if fresh != known:
-            private_dir(self._memory_file.parent)
-            temporary = self._memory_file.with_suffix(".new")
-            temporary.write_text(json.dumps(fresh))
-            temporary.replace(self._memory_file)
+            write_private(self._memory_file, json.dumps(fresh).encode())
         return found
 
     async def fetch(self, grid: GridClient, model: CatalogueModel) -> ModelFile:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Coroutine
+import signal
+from collections.abc import Coroutine, Iterator
+from types import FrameType
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -44,3 +47,19 @@ class Monitor:
         self.failure = f"The task {task.get_name()} ended" + (f": {error!r}" if error else " by itself")
         log.error("%s; the agent stops", self.failure, exc_info=error)
         self._stop.set()
+
+
+@contextlib.contextmanager
+def stopped_by_signals(monitor: Monitor) -> Iterator[None]:
+    """SIGINT and SIGTERM ask for the end, on every platform."""
+    loop = asyncio.get_running_loop()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(monitor.stop)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -56,4 +56,4 @@ def _join_directly(coordinator: str, invite: str, *, allow_plaintext: bool) -> N
     parts = agent.system_parts(app_paths(), allow_plaintext=allow_plaintext)
     name = parts.store.settings.grid.node_name or node_name()
     membership = asyncio.run(join(coordinator, invite, name, parts.secrets))
-    parts.store.change(agent.membership_settings(membership))
+    parts.store.change(membership.settings())

@@ -6,12 +6,12 @@ On POSIX a unix socket (0600), elsewhere a loopback TCP port; the token is requi
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gogrid_desktop.errors import AgentUnavailable
+from gogrid_desktop.paths import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,7 @@ def new_token() -> str:
 
 def write_endpoint(path: Path, endpoint: Endpoint) -> None:
     """Write atomically with mode 0600."""
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        json.dump(asdict(endpoint), out)
-    temporary.replace(path)
+    write_private(path, json.dumps(asdict(endpoint)).encode())
 
 
 def read_endpoint(path: Path) -> Endpoint:
