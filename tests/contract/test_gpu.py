@@ -71,6 +71,12 @@ def test_two_gpus_are_told_in_their_order(library_folder: Path) -> None:
     ]
 
 
+def test_a_gpu_that_is_lost_does_not_hide_the_other_one(library_folder: Path) -> None:
+    reading = read("half-lost", library_folder)
+    assert [(gpu["index"], gpu["name"]) for gpu in reading["gpus"]] == [(1, "NVIDIA Stand-in 24")]
+    assert reading["problem"] == ""
+
+
 def test_a_gpu_that_does_not_tell_its_use_is_there_all_the_same(library_folder: Path) -> None:
     (gpu,) = read("silent", library_folder)["gpus"]
     assert gpu["utilisation"] is None

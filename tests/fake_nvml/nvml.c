@@ -1,6 +1,6 @@
 /* A stand-in for libnvidia-ml.so.1, written from the documented interface of NVML (nvml.h): what the tests need of it.
  * FAKE_NVML chooses the machine: "one", "two", "none" (no GPU), "no-driver", "no-permission", "silent" (a GPU that does
- * not tell its utilisation), "lost" (a GPU that fell off the bus). */
+ * not tell its utilisation), "lost" (a GPU that fell off the bus), "half-lost" (the first of two did). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,12 +52,12 @@ const char *nvmlErrorString(int code) {
 int nvmlSystemGetDriverVersion(char *version, uint length) { return put(version, length, "550.00"); }
 
 int nvmlDeviceGetCount_v2(uint *count) {
-    *count = is("two") ? 2 : is("none") ? 0 : 1;
+    *count = is("two") || is("half-lost") ? 2 : is("none") ? 0 : 1;
     return SUCCESS;
 }
 
 int nvmlDeviceGetHandleByIndex_v2(uint index, void **device) {
-    if (is("lost")) return GPU_IS_LOST;
+    if (is("lost") || (is("half-lost") && index == 0)) return GPU_IS_LOST;
     if (index > 1) return INVALID_ARGUMENT;
     *device = &devices[index];
     return SUCCESS;

@@ -5,12 +5,15 @@ NVML is opened and closed around every reading: an open handle keeps a laptop's 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pynvml
 
 from gogrid_desktop.system.gpu import Gpu, GpuReading
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -25,12 +28,25 @@ class NvmlGpu:
             return GpuReading(problem=_why_not(error))
         try:
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
-            gpus = tuple(_gpu(index, driver) for index in range(pynvml.nvmlDeviceGetCount()))
+            count = pynvml.nvmlDeviceGetCount()
+            return _reading(count, driver)
         except pynvml.NVMLError as error:
-            return GpuReading(problem=f"The NVIDIA driver answers with an error: {error}.")
+            return GpuReading(problem=_says(error))
         finally:
             pynvml.nvmlShutdown()
-        return GpuReading(gpus) if gpus else GpuReading(problem="The NVIDIA driver runs, but sees no GPU.")
+
+
+def _reading(count: int, driver: str) -> GpuReading:
+    """The GPUs that answer: one that is lost does not hide the others."""
+    gpus: list[Gpu] = []
+    problem = "The NVIDIA driver runs, but sees no GPU."
+    for index in range(count):
+        try:
+            gpus.append(_gpu(index, driver))
+        except pynvml.NVMLError as error:
+            problem = _says(error)
+            log.warning("GPU %d is left out: %s", index, error)
+    return GpuReading(tuple(gpus)) if gpus else GpuReading(problem=problem)
 
 
 def _gpu(index: int, driver: str) -> Gpu:
@@ -51,12 +67,16 @@ def _gpu(index: int, driver: str) -> Gpu:
 def _unless_unsupported(ask: Callable[[], T]) -> T | None:
     try:
         return ask()
-    except pynvml.NVMLError_NotSupported:
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
         return None
 
 
 def _text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _says(error: pynvml.NVMLError) -> str:
+    return f"The NVIDIA driver answers with an error: {error}."
 
 
 def _why_not(error: pynvml.NVMLError) -> str:
