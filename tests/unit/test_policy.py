@@ -106,7 +106,8 @@ def test_away_time_is_counted_from_the_last_input() -> None:
 
 def test_coming_back_soon_after_it_lifted_doubles_the_hold() -> None:
     machine = Machine(DESKTOP, activity(idle_s=0.0))
-    machine.wait(240.0)
+    machine.wait(180.0)
+    machine.wait(300.0)
     machine.see(idle_s=0.0)
     assert machine.wait(359.0) is Profile.CONSERVATIVE
     assert machine.wait(1.0) is Profile.BALANCED

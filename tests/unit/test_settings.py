@@ -239,6 +239,28 @@ def test_comments_and_what_is_not_ours_stay_in_the_file(file: Path) -> None:
     assert file.read_text() == text.replace("300", "60")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "presence.while_present = 'paused'\n",
+        "presence = { while_present = 'paused' }\n",
+        "[presence]\nwhile_present = 'paused'\n[log]\nlevel = 'debug'\n[sharing.custom]\nnice = 3\n",
+        "[presence]\nwhile_present = 'paused'\n[sharing]\nenabled = true\n[worker]\n[sharing.custom]\nnice = 3\n",
+        "[sharing.custom]\nnice = 3\n[presence]\nwhile_present = 'paused'\n[sharing]\nenabled = true\n",
+        "[presence]\r\nwhile_present = 'paused'\r\n",
+    ],
+)
+def test_a_value_finds_its_place_however_the_person_writes_toml(text: str, file: Path) -> None:
+    store = written(file, text)
+    before = store.settings
+    assert before.presence.while_present == "paused"
+    values: dict[str, object] = {"presence.away_after_s": 60, "sharing.custom.batch": 9, "sharing.at_most": "balanced"}
+    store.change(values)
+    again = SettingsStore(file)
+    assert again.notice == ""
+    assert again.settings == change(before, values)
+
+
 def test_a_value_of_none_is_taken_out_of_the_file(file: Path) -> None:
     store = SettingsStore(file)
     store.change({"models.folder": "/models"})
