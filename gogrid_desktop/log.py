@@ -28,5 +28,5 @@ def setup(level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "alembic", "aiosqlite", "apscheduler", "asyncio", "keyring", "tzlocal"):
+    for noisy in ("httpx", "httpcore", "alembic", "apscheduler", "asyncio", "keyring", "tzlocal"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

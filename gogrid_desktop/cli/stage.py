@@ -44,9 +44,10 @@ class Stage:
             raise GoGridError(f"gogrid {arguments[0]} failed ({done.returncode}): {done.stderr.strip()}")
         return done.stdout.strip()
 
-    def start_coordinator(self, port: int = 0) -> None:
-        """Serve the starter model on `port` (0: a free one) and wait until it answers."""
-        command = ("coordinator", "serve", "--port", str(port), "--starter", "--json")
+    def start_coordinator(self, port: int = 0, model: Path | None = None) -> None:
+        """Serve a model (the starter's by default) on `port` (0: a free one) and wait until it answers."""
+        offered = ("--starter",) if model is None else ("--model", str(model))
+        command = ("coordinator", "serve", "--port", str(port), *offered, "--json")
         process = self._start("coordinator", *command, pipe=True)
         if process.stdout is None:
             raise GoGridError("the coordinator has no output")
@@ -55,10 +56,13 @@ class Stage:
             raise GoGridError(f"The coordinator did not start: {self._last_words('coordinator')}")
         self.url = json.loads(line)["url"]
 
-    def start_agent(self) -> None:
-        """Start it and wait until it has loaded the model."""
+    def start_agent(self, *, loaded: bool = True) -> None:
+        """Start it; wait until it has loaded the model where `loaded` is asked for."""
         self._start("agent", "agent", "run", "--allow-plaintext-token")
-        self.until("the agent has loaded the model", lambda status: status.worker in ("ready", "idle", "processing"))
+        if loaded:
+            self.until(
+                "the agent has loaded the model", lambda status: status.worker in ("ready", "idle", "processing")
+            )
 
     def start_tray(self) -> bool:
         """Show the tray icon where there is a display; False where there is none."""
