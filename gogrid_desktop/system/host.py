@@ -7,7 +7,6 @@ from pathlib import Path
 
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
-from gogrid_desktop.system.priority import ProcessPriority
 from gogrid_desktop.system.secrets import SecretStore
 from gogrid_desktop.system.secrets.either import EitherSecrets
 from gogrid_desktop.system.secrets.file import FileSecrets
@@ -55,15 +54,6 @@ def tray() -> str:
 
         return x11_tray().value
     return "found"
-
-
-def process_priority() -> ProcessPriority:
-    """How processes are made to step back here."""
-    from gogrid_desktop.system import priority
-
-    if sys.platform == "win32":
-        return priority.WindowsPriority()
-    return priority.LinuxPriority() if sys.platform == "linux" else priority.UnixPriority()
 
 
 def secret_store(state_folder: Path, *, allow_plaintext: bool) -> SecretStore:

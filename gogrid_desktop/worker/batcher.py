@@ -18,9 +18,10 @@ from gogrid_desktop.worker.limits import Pace
 from gogrid_desktop.worker.sampling import BadLogits, Logits, draw
 from gogrid_desktop.worker.sequence import JobSequence
 
-#: Prompt tokens in one step: beside jobs that generate (they wait for this step), and when there are none.
+#: Prompt tokens in one step: beside jobs that generate (they wait for this step), and when there are none. More gain
+#: nothing on a processor, and a step must stay short enough to be told from a hang, with a large model too.
 PREFILL_ROWS_SHARED = 32
-PREFILL_ROWS_ALONE = 256
+PREFILL_ROWS_ALONE = 64
 
 _RANK = {priority: rank for rank, priority in enumerate(Priority)}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -34,6 +33,27 @@ _MEMORY_WORDS = re.compile(r"out of memory|failed to allocate|unable to allocate
 
 class LoadStopped(Exception):
     """The load was given up because `go_on` said so."""
+
+
+class Interrupt:
+    """A flag that llama.cpp looks at before each node of a step without calling into Python.
+
+    It does so through the C library's `strlen`: of a text with one character it is 1, of an empty one 0. A callback in
+    Python would take the interpreter's lock some thousand times a step.
+    """
+
+    def __init__(self) -> None:
+        self._flag = ctypes.create_string_buffer(2)
+        self.address = ctypes.cast(self._flag, ctypes.c_void_p)
+        library = ctypes.CDLL("msvcrt" if hasattr(ctypes, "windll") else None)
+        self.callback = ctypes.cast(library.strlen, c.ggml_abort_callback)
+
+    def set(self) -> None:
+        """Abort the step that runs; any thread may do so."""
+        self._flag[0] = b"\1"
+
+    def clear(self) -> None:
+        self._flag[0] = b"\0"
 
 
 class LlamaLog:
@@ -93,7 +113,7 @@ class LlamaEngine:
     _memory: Any
     _batch: Any
 
-    def __init__(self, load: Load, log: LlamaLog, interrupt: threading.Event, go_on: Callable[[], bool]) -> None:
+    def __init__(self, load: Load, log: LlamaLog, interrupt: Interrupt, go_on: Callable[[], bool]) -> None:
         log.clear()
         self.slots = load.slots
         self._model = self._context = None
@@ -130,7 +150,7 @@ class LlamaEngine:
         self.piece = lru_cache(maxsize=65536)(self._piece)
         self._batch = c.llama_batch_init(self._most_rows, 0, 1)
 
-    def _open_context(self, load: Load, interrupt: threading.Event) -> None:
+    def _open_context(self, load: Load, interrupt: Interrupt) -> None:
         self._most_rows = PREFILL_ROWS_ALONE + load.slots
         params = c.llama_context_default_params()
         params.n_ctx = load.total_context
@@ -139,8 +159,7 @@ class LlamaEngine:
         params.n_batch = params.n_ubatch = self._most_rows  # a step is one micro-step
         params.n_threads = params.n_threads_batch = load.threads or usable_cores()
         params.no_perf = True
-        self._abort = c.ggml_abort_callback(lambda _data: interrupt.is_set())
-        params.abort_callback = self._abort
+        params.abort_callback, params.abort_callback_data = interrupt.callback, interrupt.address
         self._context = c.llama_init_from_model(self._model, params)
         if self._context:
             self.total_context = int(c.llama_n_ctx(self._context))

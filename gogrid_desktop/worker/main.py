@@ -54,7 +54,7 @@ class Worker:
     """The loop and what each command does."""
 
     def __init__(self, inbox: Inbox, out: Out, journal: Journal) -> None:
-        self.interrupt = threading.Event()
+        self.interrupt = llama.Interrupt()
         self._inbox = inbox
         self._out = out
         self._journal = journal
