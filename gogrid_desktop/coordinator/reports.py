@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field, replace
 
 from gogrid_desktop.coordinator.books import keep
 from gogrid_desktop.coordinator.grid import Grid
 from gogrid_desktop.coordinator.store.port import Tx
-from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, VerdictRecord
+from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, ModelRecord, VerdictRecord
 from gogrid_desktop.coordinator.texts import chunk_record
 from gogrid_desktop.core import lease as core
 from gogrid_desktop.core.lease import JobState, Verdict, hear, job_of, unarrived
@@ -16,6 +17,7 @@ from gogrid_desktop.protocol.grid import (
     Complete,
     Fault,
     Have,
+    JobKind,
     LeaseReport,
     LeaseVerdict,
     Rejected,
@@ -83,7 +85,7 @@ def _judge(grid: Grid, tx: Tx, node: str, report: Report, open_polls: frozenset[
             judged.verdicts[lease_id] = LeaseVerdict(lease=lease_id, verdict=Verdict.LOST)
         else:
             one = one or LeaseReport(lease=lease_id, fence=record.job.fence)  # held, and nothing to say of it
-            jobs[record.id] = _hear(grid, judged, node, record, one, now)
+            jobs[record.id] = _hear(grid, judged, _said(tx, node, record, one), record, one, now)
     for record in tx.find(JobRecord, leased_to=node):
         lease = record.job.lease
         if lease and lease.id not in said and lease.poll not in open_polls:
@@ -91,9 +93,9 @@ def _judge(grid: Grid, tx: Tx, node: str, report: Report, open_polls: frozenset[
     return judged
 
 
-def _hear(grid: Grid, judged: _Judged, node: str, record: JobRecord, one: LeaseReport, now: float) -> JobRecord:
-    heard = hear(record.job, _said(node, one), now, grid.jitter())
-    job = heard.job
+def _hear(grid: Grid, judged: _Judged, said: core.Said, record: JobRecord, one: LeaseReport, now: float) -> JobRecord:
+    heard = hear(record.job, said, now, grid.jitter())
+    job, node = heard.job, said.node
     if job.error and isinstance(one.end, Rejected) and heard.remember:
         # A node's words may quote the prompt: they are kept like it.
         refusal = grid.vault.seal(job.error.message[:MAX_REFUSAL_CHARS].encode())
@@ -111,19 +113,25 @@ def _hear(grid: Grid, judged: _Judged, node: str, record: JobRecord, one: LeaseR
     return record
 
 
-def _said(node: str, one: LeaseReport) -> core.Said:
+def _said(tx: Tx, node: str, record: JobRecord, one: LeaseReport) -> core.Said:
     prompt_tokens, prompt_hash = (one.prompt.tokens, one.prompt.hash) if one.prompt else (None, None)
     chunks = tuple(
         core.Chunk(index, chunk.tokens_before, chunk.bytes_before, len(chunk.token_ids), len(chunk.text.encode()))
         for index, chunk in enumerate(one.chunks)
     )
-    return core.Said(node, one.lease, one.fence, prompt_tokens, prompt_hash, chunks, _end(one))
+    return core.Said(node, one.lease, one.fence, prompt_tokens, prompt_hash, chunks, _end(tx, record, one))
 
 
-def _end(one: LeaseReport) -> core.Completed | core.Released | core.Rejected | core.Faulted | None:
+def _end(
+    tx: Tx, record: JobRecord, one: LeaseReport
+) -> core.Completed | core.Released | core.Rejected | core.Faulted | None:
     match one.end:
         case Complete(tokens=tokens, bytes=size, finish_reason=finish):
             return core.Completed(tokens, size, finish)
+        case Release(needs_context=int(needed)) if needed > (offered := _offered_context(tx, record)):
+            param = "messages" if record.kind is JobKind.CHAT else "prompt"
+            message = f"{param} takes a context of {needed} tokens, and this grid offers {offered} with the model."
+            return core.Rejected("context_length_exceeded", message, param)
         case Release(reason=reason, needs_context=context):
             return core.Released(reason, context)
         case Rejected(code=code, message=message, param=param):
@@ -132,3 +140,9 @@ def _end(one: LeaseReport) -> core.Completed | core.Released | core.Rejected | c
             return core.Faulted(kind)
         case None:
             return None
+
+
+def _offered_context(tx: Tx, record: JobRecord) -> float:
+    """The longest sequence that the catalogue offers with the job's model; no bound once it is out of the catalogue."""
+    model = tx.one(ModelRecord, sha256=record.model)
+    return model.context if model else math.inf

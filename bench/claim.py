@@ -1,0 +1,26 @@
+"""One measured claim, as a line of JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`peer_value` is the peer's figure on the same work in the same run (None where there is no peer).
+
+    `bound` says in words what was promised, `holds` whether it was kept.
+    """
+
+    bench: str
+    value: float
+    unit: str
+    bound: str
+    holds: bool
+    peer: str | None = None
+    peer_value: float | None = None
+
+    def line(self) -> str:
+        ratio = None if not self.peer_value else round(self.value / self.peer_value, 3)
+        return json.dumps(asdict(self) | {"ratio": ratio})
