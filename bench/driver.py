@@ -6,8 +6,8 @@ import subprocess
 import sys
 from types import TracebackType
 
-from gogrid_desktop.agent.models import starter_model
 from gogrid_desktop.core.profiles import Limits
+from gogrid_desktop.paths import starter_model
 from gogrid_desktop.protocol.grid import Job, JobKind, SamplingParams
 from gogrid_desktop.worker import messages as w
 

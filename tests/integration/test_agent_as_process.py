@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gogrid_desktop.agent.models import starter_model
 from gogrid_desktop.cli.stage import Stage, open_stage
 from gogrid_desktop.core.status import AgentState
 from gogrid_desktop.ipc import messages as m
+from gogrid_desktop.paths import starter_model
 
 NO_KEYRING = {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
 
