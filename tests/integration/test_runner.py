@@ -1,0 +1,166 @@
+"""Jobs and the worker that runs them: what a death, a deaf worker and a bad model mean for a job (real processes)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import fixtures_fake_worker
+import pytest
+
+from gogrid_desktop.agent.clock import SystemClock
+from gogrid_desktop.agent.outbox import HeldJob, Outbox
+from gogrid_desktop.agent.runner import OBEY_S, Runner, WantedModel
+from gogrid_desktop.core.profiles import PROFILE_LIMITS, Profile
+from gogrid_desktop.protocol import grid as g
+
+MODEL = WantedModel("/model.gguf", "c" * 64, context=512, total_context=1024, slots=4)
+
+
+def lease(name: str, *, alone: bool = False) -> g.Lease:
+    job = g.Job(
+        id="job-" + name,
+        kind=g.JobKind.CHAT,
+        model=MODEL.sha256,
+        rendered_at=0.0,
+        params=g.SamplingParams(max_tokens=500),
+        deadline=4e9,
+    )
+    return g.Lease(id=name, fence=1, job=job, alone=alone)
+
+
+class World:
+    def __init__(self, folder: Path, *how: str) -> None:
+        self.marks = folder / "marks"
+        self.outbox = Outbox()
+        self._changed = asyncio.Event()
+        command = (sys.executable, fixtures_fake_worker.__file__, str(self.marks), *how)
+        self.runner = Runner(self.outbox, SystemClock(), self._changed.set, command)
+
+    def add(self, name: str, *, alone: bool = False) -> HeldJob:
+        job = self.outbox.add(lease(name, alone=alone))
+        self.runner.start(job)
+        return job
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(20):
+            while not holds():
+                self._changed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), 0.1)
+
+    def starts(self) -> list[tuple[str, int]]:
+        lines = self.marks.read_text().splitlines() if self.marks.exists() else []
+        return [(line.split()[0], int(line.split()[1])) for line in lines]
+
+
+@asynccontextmanager
+async def running(folder: Path, *how: str) -> AsyncIterator[World]:
+    world = World(folder, *how)
+    world.runner.want_model(MODEL)
+    await world.runner.limit(PROFILE_LIMITS[Profile.AGGRESSIVE])
+    task = asyncio.create_task(world.runner.run())
+    try:
+        yield world
+        assert not task.done()
+    finally:
+        world.runner.close()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_worker_killed_from_outside_is_replaced_and_its_jobs_go_on_from_their_tokens(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        jobs = [world.add("l1"), world.add("l2")]
+        await world.until(lambda: all(job.made.tokens > 5 for job in jobs))
+        first = world.runner.supervisor.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await world.until(lambda: world.runner.supervisor.pid not in (None, first))
+        there = {job.lease.id: job.made.tokens for job in jobs}
+        await world.until(lambda: all(job.made.tokens > there[job.lease.id] for job in jobs))
+        assert world.starts() == [("l1", 0), ("l2", 0), ("l1", there["l1"]), ("l2", there["l2"])]
+        assert all(job.end is None and job.token_ids == list(range(job.made.tokens)) for job in jobs)
+        assert (world.runner.resumed, world.runner.restarts) == (2, 1)
+
+
+async def test_a_worker_that_dies_of_its_own_fault_makes_its_jobs_suspects(tmp_path: Path) -> None:
+    async with running(tmp_path, "crash") as world:
+        jobs = [world.add("l1"), world.add("l2")]
+        await world.until(lambda: all(job.end for job in jobs))
+        assert {job.end.kind for job in jobs if isinstance(job.end, g.Fault)} == {g.FaultKind.SUSPECT}
+
+
+async def test_a_job_that_was_alone_in_the_worker_that_died_is_at_fault(tmp_path: Path) -> None:
+    async with running(tmp_path, "crash") as world:
+        job = world.add("l1", alone=True)
+        await world.until(lambda: job.end)
+        assert isinstance(job.end, g.Fault)
+        assert job.end.kind is g.FaultKind.JOB
+
+
+async def test_a_worker_that_does_not_stop_in_time_is_killed_and_its_jobs_are_released(tmp_path: Path) -> None:
+    async with running(tmp_path, "deaf") as world:
+        job = world.add("l1")
+        await world.until(lambda: job.made.tokens > 2)
+        pid = world.runner.supervisor.pid
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await world.runner.pause()
+        assert loop.time() - began < OBEY_S + 1
+        world.runner.hand_back(job, g.ReleaseReason.YIELDED)
+        await world.until(lambda: world.runner.supervisor.pid != pid)
+        await world.until(lambda: job.end)
+        assert job.end == g.Release(reason=g.ReleaseReason.YIELDED)
+
+
+async def test_a_job_handed_back_is_released_after_its_last_token(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        job = world.add("l1")
+        await world.until(lambda: job.made.tokens > 2)
+        world.runner.hand_back(job, g.ReleaseReason.DRAINED)
+        await world.until(lambda: job.end)
+        made = job.made
+        await asyncio.sleep(0.1)
+        assert (job.end, job.made) == (g.Release(reason=g.ReleaseReason.DRAINED), made)
+
+
+async def test_a_paused_worker_makes_nothing_until_it_is_told_to(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        job = world.add("l1")
+        await world.until(lambda: job.made.tokens > 2)
+        await world.runner.pause()
+        made = job.made
+        await asyncio.sleep(0.2)
+        assert job.made == made
+        await world.runner.limit(PROFILE_LIMITS[Profile.BALANCED])
+        await world.until(lambda: job.made.tokens > made.tokens)
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_and_its_jobs_are_given_up_without_blame(tmp_path: Path) -> None:
+    async with running(tmp_path, "fail-load") as world:
+        job = world.add("l1")
+        await world.until(lambda: job.end)
+        assert world.runner.problem == "The file is no model. Fetch it again."
+        assert isinstance(job.end, g.Fault)
+        assert job.end.kind is g.FaultKind.WORKER
+
+
+async def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
+    outbox = Outbox()
+    runner = Runner(outbox, SystemClock(), lambda: None, ("/nowhere/worker",))
+    runner.want_model(MODEL)
+    task = asyncio.create_task(runner.run())
+    async with asyncio.timeout(20):
+        while not runner.problem:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "cannot be started" in runner.problem
