@@ -95,7 +95,12 @@ def _set_up(console: Console, stage: Stage, make: type[Submitter]) -> Submitter:
         tray = stage.start_tray()
     submitter = make(stage.url, key)
     console.print(f"This machine is enrolled, in the role of a server; {submitter.model} is loaded.")
-    console.print("The tray icon shows meanwhile." if tray else "No display here, so no tray icon.")
+    if not tray:
+        console.print("No display here, so no tray icon.")
+    elif stage.process("tray").poll() is None:
+        console.print("The tray icon shows meanwhile.")
+    else:
+        console.print("The tray could not be shown on this display: gogrid doctor says more.")
     return submitter
 
 
