@@ -57,11 +57,11 @@ class WeekGrid:
 
     def at(self, weekday: int, second_of_day: float) -> Profile:
         """The ceiling at this civil moment; `weekday` 0 = Monday."""
-        return self.hours[weekday * HOURS + int(second_of_day // HOUR_S)]
+        return self.hours[_index(weekday, second_of_day)]
 
     def next_change(self, weekday: int, second_of_day: float) -> Change | None:
         """When the ceiling changes next; None when it is the same all week."""
-        first = weekday * HOURS + int(second_of_day // HOUR_S)
+        first = _index(weekday, second_of_day)
         to_next_hour_s = HOUR_S - second_of_day % HOUR_S
         for ahead in range(1, DAYS * HOURS):
             index = (first + ahead) % (DAYS * HOURS)
@@ -84,6 +84,11 @@ class WeekGrid:
                     spans.append(Span(day, at_s, until_s, profile))
                 at_s = until_s
         return tuple(spans)
+
+
+def _index(weekday: int, second_of_day: float) -> int:
+    """Which of the 168 hours; a leap second (23:59:60) still belongs to its day."""
+    return weekday * HOURS + min(int(second_of_day // HOUR_S), HOURS - 1)
 
 
 def parse_grid(rows: Sequence[str]) -> WeekGrid:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gogrid_desktop.core.profiles import Profile
@@ -84,7 +84,13 @@ def test_nothing_changes_before_the_next_change_and_something_does_at_it(
         assert grid.hours[hour % 168] == grid.at(weekday, second)
 
 
+def test_a_leap_second_belongs_to_its_day() -> None:
+    assert DEFAULT_GRID.at(6, 86_400.5) == DEFAULT_GRID.at(6, 86_399)
+    assert DEFAULT_GRID.next_change(6, 86_400.5) is not None
+
+
 @settings(deadline=None)
+@example(DEFAULT_GRID, 6, 86_399.99999999999)
 @given(grids, weekdays, seconds)
 def test_the_preview_covers_a_day_without_a_gap_and_says_what_the_grid_says(
     grid: WeekGrid, weekday: int, second: float
