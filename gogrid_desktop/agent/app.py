@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from filelock import FileLock, Timeout
 
-from gogrid_desktop import __version__
 from gogrid_desktop.agent import describe
 from gogrid_desktop.agent.clock import Clock, SystemClock, happens
 from gogrid_desktop.agent.governor import Governor
@@ -30,8 +29,7 @@ from gogrid_desktop.agent.tasks import Monitor, stopped_by_signals
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.config.store import SettingsStore
-from gogrid_desktop.core.profiles import NOTHING, Profile
-from gogrid_desktop.core.status import AgentState, AgentStatus, Totals
+from gogrid_desktop.core.status import AgentStatus, Totals
 from gogrid_desktop.errors import AgentAlreadyRunning, SecretStoreError
 from gogrid_desktop.ipc import messages as m
 from gogrid_desktop.ipc.server import LocalServer
@@ -54,25 +52,29 @@ class Parts:
 
     paths: AppPaths
     store: SettingsStore
-    secrets: SecretStore
+    secrets: Callable[[bool], SecretStore]  # given whether a file (0600) may stand in for the keyring
     idle_probes: Sequence[IdleProbe]
     clock: Clock
+    allow_plaintext: bool = False
     worker_command: tuple[str, ...] = ()
 
 
 def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
-    """The real ones. `allow_plaintext`: keep the token in a file where no keyring answers."""
+    """The real ones. `allow_plaintext`: as if the setting of that name were on."""
+
+    def secrets(plaintext: bool) -> SecretStore:
+        return host.secret_store(paths.state, allow_plaintext=plaintext)
+
     store = SettingsStore(paths.settings_file)
-    plaintext = allow_plaintext or store.settings.secrets.allow_plaintext
-    secrets = host.secret_store(paths.state, allow_plaintext=plaintext)
-    return Parts(paths, store, secrets, host.idle_probes(), SystemClock())
+    return Parts(paths, store, secrets, host.idle_probes(), SystemClock(), allow_plaintext)
 
 
 class Agent:
     """One per user. `run` returns the exit code."""
 
     def __init__(self, parts: Parts) -> None:
-        self._paths, self._store, self._secrets, self._clock = parts.paths, parts.store, parts.secrets, parts.clock
+        self._paths, self._store, self._clock = parts.paths, parts.store, parts.clock
+        self._make_secrets, self._allow_plaintext = parts.secrets, parts.allow_plaintext
         self._outbox = Outbox()
         self._runner = Runner(self._outbox, parts.clock, self._changed, parts.worker_command)
         self._governor = Governor(
@@ -86,11 +88,6 @@ class Agent:
         )
         self._monitor = Monitor()
         self._server = LocalServer(self._paths.endpoint_file, self._command, self.status)
-        self._shelf = ModelShelf(
-            self._settings.models.folder or self._paths.models,
-            self._settings.models.files,
-            self._paths.state / "hashes.json",
-        )
         self._session: Session | None = None
         self._membership_changed = asyncio.Event()
         self._rethink = asyncio.Event()
@@ -100,6 +97,13 @@ class Agent:
     @property
     def _settings(self) -> Settings:
         return self._store.settings
+
+    def _shelf(self) -> ModelShelf:
+        models = self._settings.models
+        return ModelShelf(models.folder or self._paths.models, models.files, self._paths.state / "hashes.json")
+
+    def _secrets(self, *, allow_plaintext: bool = False) -> SecretStore:
+        return self._make_secrets(allow_plaintext or self._allow_plaintext or self._settings.secrets.allow_plaintext)
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -200,7 +204,7 @@ class Agent:
     def _changed(self) -> None:
         """Something happened that the coordinator, the tray or a decision may want to know."""
         if self._session is not None:
-            if any(job.report() for job in self._outbox.jobs.values()):
+            if any(job.has_news for job in self._outbox.jobs.values()):
                 self._session.leasing.news()
             self._session.leasing.offer(self._offer())
             if self._session.model is not None and not self._runner.resident:
@@ -240,7 +244,7 @@ class Agent:
             self._changed()
             return None
         try:
-            token = await asyncio.to_thread(self._secrets.get, membership.secret_name)
+            token = await asyncio.to_thread(self._secrets().get, membership.secret_name)
         except SecretStoreError as error:
             self._problem = str(error)
             self._changed()
@@ -300,49 +304,16 @@ class Agent:
 
     def status(self) -> AgentStatus:
         """The whole state, as tray and command line show it."""
-        decision, activity = self._governor.decision, self._governor.activity
-        session, runner = self._session, self._runner
-        leasing = session.leasing if session is not None else None
-        problem = self._problem or runner.problem or (session.problem if session else "")
-        problem = problem or (leasing.auth_problem if leasing else "")
-        connected = leasing is not None and leasing.connected
-        running = len(self._outbox.running)
-        state = describe.state_of(decision, problem=problem, connected=connected, jobs_running=running)
-        retry_in_s = leasing.retry_at - self._clock.now() if leasing else 0.0
-        headline, reason = describe.sentence(state, decision, problem=problem, retry_in_s=retry_in_s)
-        notices = (self._store.notice, session.notice if session else "", leasing.message if leasing else "")
-        return AgentStatus(
-            version=__version__,
-            pid=os.getpid(),
-            state=state,
-            profile=decision.profile if decision else Profile.PAUSED,
-            headline=headline,
-            reason=reason,
-            what_next=decision.what_next if decision and state is not AgentState.NEEDS_YOU else "",
-            reasons=decision.reasons if decision else (),
-            limits=decision.limits if decision else NOTHING,
-            sharing=self._settings.sharing.enabled,
-            snooze_until=self._governor.snooze_until,
-            problem=problem,
-            notice="  ".join(notice for notice in notices if notice),
-            connected=connected,
-            coordinator=self._settings.grid.coordinator,
-            node_name=self._settings.grid.node_name,
-            idle_source=activity.idle_source if activity else "none",
-            idle_s=activity.idle_s if activity else None,
-            worker=runner.state,
-            worker_pid=runner.supervisor.pid,
-            model=session.model[0].id if session and session.model else "",
-            slots=min(decision.limits.batch, self._settings.models.slots) if decision else 0,
-            jobs_running=running,
-            tokens_per_s=runner.tokens_per_s,
-            totals=replace(
-                self._with_leasing(self._totals),
-                tokens=runner.tokens,
-                yields=self._governor.yields,
-                resumed=runner.resumed,
-                worker_restarts=runner.restarts,
-            ),
+        return describe.status(
+            governor=self._governor,
+            runner=self._runner,
+            session=self._session,
+            settings=self._settings,
+            problem=self._problem,
+            notice=self._store.notice,
+            jobs_running=len(self._outbox.running),
+            totals=self._with_leasing(self._totals),
+            now=self._clock.now(),
         )
 
     async def _command(self, command: m.Command) -> m.Reply:
@@ -370,14 +341,26 @@ class Agent:
     async def _put(self, values: dict[str, object]) -> None:
         """Change settings, all or none, and act on them before answering."""
         self._store.change(values)
+        if self._session is not None and any(name.startswith("models.") for name in values):
+            self._session.restock()
+        if self._session is None:
+            self._membership_changed.set()  # what kept us from the grid may be mended
         await self._think()
 
     async def _join(self, command: m.Join) -> None:
-        membership = await join(
-            command.coordinator, command.invite, self._settings.grid.node_name or node_name(), self._secrets
+        before = self._membership()
+        secrets = self._make_secrets(
+            command.allow_plaintext or self._allow_plaintext or self._settings.secrets.allow_plaintext
         )
-        await self._put(membership.settings())
+        name = self._settings.grid.node_name or node_name()
+        membership = await join(command.coordinator, command.invite, name, secrets)
+        await self._put(membership.settings(allow_plaintext=command.allow_plaintext))
         self._membership_changed.set()
+        if before is not None:
+            try:
+                await asyncio.to_thread(secrets.delete, before.secret_name)
+            except SecretStoreError as error:
+                log.warning("the token of %s could not be forgotten: %s", before.coordinator, error.message)
 
 
 def run(parts: Parts) -> int:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
+from gogrid_desktop import __version__
+from gogrid_desktop.agent.governor import Governor
+from gogrid_desktop.agent.runner import Runner
+from gogrid_desktop.agent.session import Session
+from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.core.policy import Decision
-from gogrid_desktop.core.profiles import Profile
-from gogrid_desktop.core.status import AgentState
+from gogrid_desktop.core.profiles import NOTHING, Profile
+from gogrid_desktop.core.status import AgentState, AgentStatus, Totals
 
 
 def state_of(decision: Decision | None, *, problem: str, connected: bool, jobs_running: int) -> AgentState:
@@ -38,3 +46,60 @@ def sentence(state: AgentState, decision: Decision | None, *, problem: str, retr
             return decision.headline, decision.reason
         case _:
             return "Starting", ""
+
+
+def status(
+    *,
+    governor: Governor,
+    runner: Runner,
+    session: Session | None,
+    settings: Settings,
+    problem: str,
+    notice: str,
+    jobs_running: int,
+    totals: Totals,
+    now: float,
+) -> AgentStatus:
+    """The agent's parts as one value. `problem` and `notice` are the agent's own; those of the parts are added."""
+    decision, activity = governor.decision, governor.activity
+    leasing = session.leasing if session else None
+    if session is not None and leasing is not None:
+        problem = problem or runner.problem or session.problem or leasing.auth_problem
+        notice = "  ".join(part for part in (notice, session.notice, leasing.message) if part)
+    connected = leasing is not None and leasing.connected
+    state = state_of(decision, problem=problem, connected=connected, jobs_running=jobs_running)
+    retry_in_s = leasing.retry_at - now if leasing else 0.0
+    headline, reason = sentence(state, decision, problem=problem, retry_in_s=retry_in_s)
+    return AgentStatus(
+        version=__version__,
+        pid=os.getpid(),
+        state=state,
+        profile=decision.profile if decision else Profile.PAUSED,
+        headline=headline,
+        reason=reason,
+        what_next=decision.what_next if decision and state is not AgentState.NEEDS_YOU else "",
+        reasons=decision.reasons if decision else (),
+        limits=decision.limits if decision else NOTHING,
+        sharing=settings.sharing.enabled,
+        snooze_until=governor.snooze_until,
+        problem=problem,
+        notice=notice,
+        connected=connected,
+        coordinator=settings.grid.coordinator,
+        node_name=settings.grid.node_name,
+        idle_source=activity.idle_source if activity else "none",
+        idle_s=activity.idle_s if activity else None,
+        worker=runner.state,
+        worker_pid=runner.supervisor.pid,
+        model=session.model[0].id if session and session.model else "",
+        slots=min(decision.limits.batch, settings.models.slots) if decision else 0,
+        jobs_running=jobs_running,
+        tokens_per_s=runner.tokens_per_s,
+        totals=replace(
+            totals,
+            tokens=runner.tokens,
+            yields=governor.yields,
+            resumed=runner.resumed,
+            worker_restarts=runner.restarts,
+        ),
+    )

@@ -189,7 +189,7 @@ class Leasing:
             self._done(job)
         for job in lost:
             self._gone(job)
-        if any(job.report() for job in self._outbox.jobs.values()):
+        if any(job.has_news for job in self._outbox.jobs.values()):
             self._news.set()
         self.message = reported.directives.message
         if reported.directives.drain != self.draining:

@@ -28,9 +28,10 @@ class Membership:
     def secret_name(self) -> str:
         return f"node-token {self.coordinator} {self.node_id}"
 
-    def settings(self) -> dict[str, object]:
-        """The settings that say where this node belongs."""
-        return {
+    def settings(self, *, allow_plaintext: bool) -> dict[str, object]:
+        """The settings that say where this node belongs, and that its token may lie in a file if that was allowed."""
+        allowed: dict[str, object] = {"secrets.allow_plaintext": True} if allow_plaintext else {}
+        return allowed | {
             "grid.coordinator": self.coordinator,
             "grid.node_id": self.node_id,
             "grid.node_name": self.node_name,

@@ -71,16 +71,21 @@ class HeldJob:
             update |= {"prompt_tokens": self._prompt.tokens, "prompt_hash": self._prompt.hash}
         return self.lease.job.model_copy(update=update)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something that the coordinator does not know."""
+        facts = self._prefilled > self._prefilled_told or (self._prompt is not None and not self._prompt_told)
+        return facts or self.end is not None or self.have != self.made
+
     def report(self) -> LeaseReport | None:
         """What the coordinator does not know yet; None when there is nothing."""
+        if not self.has_news:
+            return None
         chunks: tuple[Chunk, ...] = ()
         if self.have != self.made:
             text = self._text[self.have.bytes - self._granted.bytes :].decode()
             ids = tuple(self.token_ids[self.have.tokens :])
             chunks = (Chunk(tokens_before=self.have.tokens, bytes_before=self.have.bytes, token_ids=ids, text=text),)
-        news = self._prefilled > self._prefilled_told or (self._prompt is not None and not self._prompt_told)
-        if not (chunks or self.end or news):
-            return None
         return LeaseReport(
             lease=self.lease.id,
             fence=self.lease.fence,

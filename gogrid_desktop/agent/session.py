@@ -23,7 +23,12 @@ class Session:
     """Runs until cancelled. `model` is what the worker should hold, None while nothing of the catalogue is here."""
 
     def __init__(
-        self, grid: GridClient, leasing: Leasing, shelf: ModelShelf, clock: Clock, changed: Callable[[], None]
+        self,
+        grid: GridClient,
+        leasing: Leasing,
+        shelf: Callable[[], ModelShelf],
+        clock: Clock,
+        changed: Callable[[], None],
     ) -> None:
         self.grid = grid
         self.leasing = leasing
@@ -68,13 +73,14 @@ class Session:
 
     async def _stock(self) -> None:
         catalogue = await self.grid.catalogue()
-        files = await asyncio.to_thread(self._shelf.scan)
+        shelf = self._shelf()
+        files = await asyncio.to_thread(shelf.scan)
         wanted = models.missing(catalogue, files)
         if wanted is not None:
             self.notice = f"Fetching the model {wanted.id}, {wanted.size_bytes / 2**20:,.0f} MiB."
             self._changed()
             try:
-                file = await self._shelf.fetch(self.grid, wanted)
+                file = await shelf.fetch(self.grid, wanted)
             finally:
                 self.notice = ""
             files[file.sha256] = file

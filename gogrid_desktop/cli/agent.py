@@ -41,7 +41,8 @@ def join(
     console = Console(highlight=False)
     with console.status(f"Joining {coordinator} ..."):
         try:
-            client.call(app_paths().endpoint_file, m.Join(id=1, coordinator=coordinator, invite=invite), timeout_s=30.0)
+            command = m.Join(id=1, coordinator=coordinator, invite=invite, allow_plaintext=allow_plaintext_token)
+            client.call(app_paths().endpoint_file, command, timeout_s=30.0)
             how = "The running agent shares with it from now on."
         except AgentUnavailable:
             _join_directly(coordinator, invite, allow_plaintext=allow_plaintext_token)
@@ -53,7 +54,8 @@ def _join_directly(coordinator: str, invite: str, *, allow_plaintext: bool) -> N
     from gogrid_desktop.agent import app as agent
     from gogrid_desktop.agent.membership import join, node_name
 
-    parts = agent.system_parts(app_paths(), allow_plaintext=allow_plaintext)
-    name = parts.store.settings.grid.node_name or node_name()
-    membership = asyncio.run(join(coordinator, invite, name, parts.secrets))
-    parts.store.change(membership.settings())
+    parts = agent.system_parts(app_paths())
+    settings = parts.store.settings
+    secrets = parts.secrets(allow_plaintext or settings.secrets.allow_plaintext)
+    membership = asyncio.run(join(coordinator, invite, settings.grid.node_name or node_name(), secrets))
+    parts.store.change(membership.settings(allow_plaintext=allow_plaintext))

@@ -56,9 +56,9 @@ class Stage:
             raise GoGridError(f"The coordinator did not start: {self._last_words('coordinator')}")
         self.url = json.loads(line)["url"]
 
-    def start_agent(self, *, loaded: bool = True) -> None:
+    def start_agent(self, *, loaded: bool = True, plaintext: bool = True) -> None:
         """Start it; wait until it has loaded the model where `loaded` is asked for."""
-        self._start("agent", "agent", "run", "--allow-plaintext-token")
+        self._start("agent", "agent", "run", *(["--allow-plaintext-token"] if plaintext else []))
         if loaded:
             self.until(
                 "the agent has loaded the model", lambda status: status.worker in ("ready", "idle", "processing")

@@ -66,12 +66,13 @@ class PutSettings(Line):
 
 
 class Join(Line):
-    """Enrol this node with an invite code."""
+    """Enrol this node with an invite code. `allow_plaintext`: for good, where no keyring answers."""
 
     type: Literal["join"] = "join"
     id: int
     coordinator: str
     invite: str
+    allow_plaintext: bool = False
 
 
 class Stop(Line):

@@ -171,3 +171,23 @@ def test_a_snooze_survives_a_restart_and_ends(stage: Stage) -> None:
     stage.start_agent(loaded=False)
     stage.until("the snooze ended", lambda now: now.snooze_until is None and now.state is AgentState.NEEDS_YOU)
     assert not (stage.home / "state" / "snooze.json").exists()
+
+
+def test_a_running_agent_joins_and_a_file_once_allowed_by_name_stays_allowed(stage: Stage) -> None:
+    stage.start_coordinator()
+    stage.start_agent(loaded=False, plaintext=False)
+    stage.until("it listens", lambda now: now.state is AgentState.NEEDS_YOU)
+    code, said = gogrid(stage, "join", stage.url, invite(stage))
+    assert code != 0
+    assert "--allow-plaintext-token" in said
+    assert gogrid(stage, "join", stage.url, invite(stage), "--allow-plaintext-token") == (0, "")
+    stage.until("it is connected", lambda now: now.connected)
+    stage.tell(m.Stop(id=1))
+    assert stage.process("agent").wait(20) == 0
+    stage.start_agent(loaded=False, plaintext=False)
+    stage.until("it is connected again", lambda now: now.connected)
+    secrets = json.loads((stage.home / "state" / "secrets.json").read_text())
+    assert gogrid(stage, "join", stage.url, invite(stage)) == (0, "")
+    after = json.loads((stage.home / "state" / "secrets.json").read_text())
+    assert len(after) == len(secrets) == 1, "the token of the membership before is forgotten"
+    assert after != secrets
