@@ -136,15 +136,15 @@ def open_stage() -> Iterator[Stage]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # SIGINT too: a shell without job control starts what it puts in the background with SIGINT ignored.
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
     stage = Stage(Path(tempfile.mkdtemp(prefix="gogrid-demo-")))
     try:
         yield stage
     finally:
-        for name in ("SIGINT", *names):  # a second Ctrl-C must not leave processes behind
+        for name in names:  # a second Ctrl-C must not leave processes behind
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         stage.close()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
