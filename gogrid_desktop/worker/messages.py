@@ -78,11 +78,22 @@ class Unload(Frame):
 
 
 class Ping(Frame):
+    """Answered by `Pong` within 100 ms, by the thread that reads: also while a step runs or a model loads."""
+
     type: Literal["ping"] = "ping"
     seq: int
 
 
-Command = Annotated[Load | Start | Cancel | SetLimits | Pause | Resume | Unload | Ping, Field(discriminator="type")]
+class Probe(Frame):
+    """Make one real token with the loaded model, beside no job; answered by `Probed`. Sent only while nothing runs."""
+
+    type: Literal["probe"] = "probe"
+    seq: int
+
+
+Command = Annotated[
+    Load | Start | Cancel | SetLimits | Pause | Resume | Unload | Ping | Probe, Field(discriminator="type")
+]
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 # --- from the worker -----------------------------------------------------------------------------------------------
@@ -191,13 +202,28 @@ class Unloaded(Frame):
 
 
 class Pong(Frame):
-    """`steps`: decode steps so far; health means that it grows while jobs run."""
+    """How far the worker is; health means that `steps` grows while jobs run.
+
+    `steps`: decode steps so far; `running`: jobs in it; `rss_bytes`: resident memory; `busy_s`: how long the step that
+    runs now has been running, 0 between two steps; `longest_s`: the longest step that ended since the ping before.
+    """
 
     type: Literal["pong"] = "pong"
     seq: int
     steps: int
     running: int
     rss_bytes: int
+    busy_s: float = 0.0
+    longest_s: float = 0.0
+
+
+class Probed(Frame):
+    """The token of a `Probe` is there after `took_ms`; `problem` says in a sentence why it is not."""
+
+    type: Literal["probed"] = "probed"
+    seq: int
+    took_ms: float
+    problem: str = ""
 
 
 class LogRecord(Frame):
@@ -221,6 +247,7 @@ Event = Annotated[
     | Applied
     | Unloaded
     | Pong
+    | Probed
     | LogRecord,
     Field(discriminator="type"),
 ]
