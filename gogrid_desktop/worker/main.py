@@ -21,10 +21,10 @@ import psutil
 from gogrid_desktop import __version__, log
 from gogrid_desktop.core.worker_state import WorkerState, may_follow
 from gogrid_desktop.errors import BadInput, GoGridError
+from gogrid_desktop.gguf import read_header
 from gogrid_desktop.worker import llama
 from gogrid_desktop.worker import messages as w
 from gogrid_desktop.worker.batcher import Batcher
-from gogrid_desktop.worker.gguf import read_header
 from gogrid_desktop.worker.journal import ENVIRONMENT, Journal
 from gogrid_desktop.worker.limits import Pace, apply_rank
 from gogrid_desktop.worker.pipes import Inbox, Out, read_commands

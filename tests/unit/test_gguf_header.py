@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gogrid_desktop.errors import ModelFileError
-from gogrid_desktop.worker.gguf import MAX_LIST, GgufHeader, read_header
+from gogrid_desktop.gguf import MAX_LIST, GgufHeader, read_header
 
 DATA_BYTES = 64 * 4  # one tensor of 8 x 8 32-bit floats
 
