@@ -1,7 +1,8 @@
 """Reads the header of a GGUF file without llama.cpp, which aborts its process on some broken files.
 
-Nothing that the file says is believed before it is checked against the file's length: no read is longer than what is
-there, and lists of values are skipped, not kept. Format: `docs/gguf.md` of github.com/ggml-org/ggml.
+Nothing that the file says is believed before it is checked against the file's length and against what llama.cpp takes:
+no read is longer than what is there, and long lists are skipped, not kept. Format: `docs/gguf.md` of
+github.com/ggml-org/ggml; what is refused there: `ggml/src/gguf.cpp`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from gogrid_desktop.core.model_facts import ModelFacts, Tensor, Unfit, Values, facts_of
+from gogrid_desktop.core.quantization import TENSOR_TYPES
 from gogrid_desktop.errors import ModelFileError
 
 MAGIC = b"GGUF"
@@ -20,55 +23,27 @@ MAX_HEADER_BYTES = 2**26
 MAX_ENTRIES = 2**16
 MAX_LIST = 2**22
 MAX_STRING_BYTES = 2**22
-MAX_NAME_BYTES = 2**16
+MAX_KEY_BYTES = 2**16
+MAX_NAME_BYTES = 63
 MAX_ALIGNMENT = 2**16
 MAX_DIMENSIONS = 4
-
-Value = str | int | float | bool
+MAX_TENSOR_VALUES = 2**63 - 1
+#: Lists of whole numbers up to this long are kept: sizes that differ from layer to layer.
+MAX_KEPT_LIST = 1024
 
 _STRING, _LIST = 8, 9
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-
-#: Type of a tensor: values in a block, bytes of a block (`ggml.h`, `ggml-common.h`).
-_BLOCKS = {
-    0: (1, 4),  # F32
-    1: (1, 2),  # F16
-    2: (32, 18),  # Q4_0
-    3: (32, 20),  # Q4_1
-    6: (32, 22),  # Q5_0
-    7: (32, 24),  # Q5_1
-    8: (32, 34),  # Q8_0
-    9: (32, 36),  # Q8_1
-    10: (256, 84),  # Q2_K
-    11: (256, 110),  # Q3_K
-    12: (256, 144),  # Q4_K
-    13: (256, 176),  # Q5_K
-    14: (256, 210),  # Q6_K
-    15: (256, 292),  # Q8_K
-    16: (256, 66),  # IQ2_XXS
-    17: (256, 74),  # IQ2_XS
-    18: (256, 98),  # IQ3_XXS
-    19: (256, 50),  # IQ1_S
-    20: (32, 18),  # IQ4_NL
-    21: (256, 110),  # IQ3_S
-    22: (256, 82),  # IQ2_S
-    23: (256, 136),  # IQ4_XS
-    24: (1, 1),  # I8
-    25: (1, 2),  # I16
-    26: (1, 4),  # I32
-    27: (1, 8),  # I64
-    28: (1, 8),  # F64
-    29: (256, 56),  # IQ1_M
-    30: (1, 2),  # BF16
-    34: (256, 54),  # TQ1_0
-    35: (256, 66),  # TQ2_0
-    39: (32, 17),  # MXFP4
-}
+_WHOLE = frozenset({0, 1, 2, 3, 4, 5, 7, 10, 11})
+_UINT32 = 4
 
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a model file says of itself. `metadata` has its single values; lists are left out."""
+    """What a model file says of itself.
+
+    `metadata` has its single values and its short lists of whole numbers; other lists are left out. `tensors` is how
+    many there are.
+    """
 
     name: str
     architecture: str
@@ -76,7 +51,8 @@ class GgufHeader:
     template: str | None
     tensors: int
     size_bytes: int
-    metadata: dict[str, Value]
+    metadata: dict[str, Values]
+    facts: ModelFacts
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -153,49 +129,71 @@ def _read(reader: _Reader) -> GgufHeader:
     version = reader.number("<I", "the version")
     if version not in VERSIONS:
         raise reader.error(f"version = {version}, allowed are {VERSIONS[0]} and {VERSIONS[-1]}")
-    tensors = reader.bounded("<Q", "the number of tensors", MAX_ENTRIES)
-    entries = reader.bounded("<Q", "the number of metadata entries", MAX_ENTRIES)
-    metadata: dict[str, Value] = {}
-    for _ in range(entries):
-        key = reader.text("a metadata key", MAX_NAME_BYTES)
-        value = _value(reader, key)
-        if value is not None:
-            metadata[key] = value
-    _check_tensors(reader, tensors, metadata)
+    count = reader.bounded("<Q", "the number of tensors", MAX_ENTRIES)
+    metadata, lists = _metadata(reader, reader.bounded("<Q", "the number of metadata entries", MAX_ENTRIES))
+    alignment = metadata.get("general.alignment", 32)
+    if type(alignment) is not int or not 0 < alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+        raise reader.error(f"general.alignment = {alignment!r}, allowed are powers of 2 from 1 to {MAX_ALIGNMENT}")
+    tensors = _tensors(reader, count, alignment)
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise reader.error("general.architecture is missing")
-    trained = metadata.get(f"{architecture}.context_length")
+    facts = facts_of(architecture, metadata, tensors, lists)
+    if isinstance(facts, Unfit):
+        told = "is missing" if facts.value is None else f"= {_short(facts.value)}"
+        raise reader.error(f"{facts.field} {told}, allowed is {facts.allowed}")
     template = metadata.get("tokenizer.chat_template")
     return GgufHeader(
         name=str(metadata.get("general.name", "")),
         architecture=architecture,
-        trained_context=trained if isinstance(trained, int) else 0,
+        trained_context=facts.trained_context,
         template=template if isinstance(template, str) else None,
-        tensors=tensors,
+        tensors=len(tensors),
         size_bytes=reader.size_bytes,
         metadata=metadata,
+        facts=facts,
     )
 
 
-def _value(reader: _Reader, key: str) -> Value | None:
-    """One value of the metadata; None for a list, which is skipped."""
-    kind = reader.number("<I", f"the type of {key}")
-    if kind == _STRING:
-        return reader.text(key, MAX_STRING_BYTES)
-    if kind == _LIST:
-        _skip_list(reader, key)
-        return None
-    if kind not in _SCALARS:
-        raise reader.error(f"the type of {key} = {kind}, allowed are 0 to 12")
-    layout = _SCALARS[kind]
-    value: int | float | bool = struct.unpack(layout, reader.take(struct.calcsize(layout), key))[0]
-    return value
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-def _skip_list(reader: _Reader, key: str) -> None:
+def _metadata(reader: _Reader, entries: int) -> tuple[dict[str, Values], dict[str, int]]:
+    """The values that are kept, and how long each list is, kept or not."""
+    metadata: dict[str, Values] = {}
+    lists: dict[str, int] = {}
+    seen: set[str] = set()
+    for _ in range(entries):
+        key = reader.text("a metadata key", MAX_KEY_BYTES)
+        if not key or key in seen:
+            raise reader.error(f"the metadata key {_short(key)} is there twice" if key else "a metadata key is empty")
+        seen.add(key)
+        kind = reader.number("<I", f"the type of {key}")
+        if kind == _LIST:
+            value, lists[key] = _list(reader, key)
+            if value is not None:
+                metadata[key] = value
+        elif kind == _STRING:
+            metadata[key] = reader.text(key, MAX_STRING_BYTES)
+        elif kind not in _SCALARS:
+            raise reader.error(f"the type of {key} = {kind}, allowed are 0 to 12")
+        elif key == "general.alignment" and kind != _UINT32:
+            raise reader.error(f"the type of {key} = {kind}, allowed is {_UINT32}")
+        else:
+            layout = _SCALARS[kind]
+            metadata[key] = struct.unpack(layout, reader.take(struct.calcsize(layout), key))[0]
+    return metadata, lists
+
+
+def _list(reader: _Reader, key: str) -> tuple[tuple[int, ...] | None, int]:
+    """A short list of whole numbers, None for any other, which is skipped; and its length."""
     kind = reader.number("<I", f"the type of the values of {key}")
     count = reader.bounded("<Q", f"the length of {key}", MAX_LIST)
+    if kind in _WHOLE and count <= MAX_KEPT_LIST:
+        layout = f"<{count}{_SCALARS[kind][1]}"
+        return tuple(int(value) for value in struct.unpack(layout, reader.take(struct.calcsize(layout), key))), count
     if kind in _SCALARS:
         reader.skip(count * struct.calcsize(_SCALARS[kind]), key)
     elif kind == _STRING:
@@ -203,22 +201,48 @@ def _skip_list(reader: _Reader, key: str) -> None:
             reader.skip(reader.bounded("<Q", f"the length of a text of {key}", MAX_STRING_BYTES), key)
     else:
         raise reader.error(f"the type of the values of {key} = {kind}, allowed are 0 to 8 and 10 to 12")
+    return None, count
 
 
-def _check_tensors(reader: _Reader, count: int, metadata: dict[str, Value]) -> None:
-    needed = 0
+def _tensors(reader: _Reader, count: int, alignment: int) -> list[Tensor]:
+    """The list of tensors, each checked for lying right behind the one before it, all of them for being there."""
+    tensors: list[Tensor] = []
+    seen: set[str] = set()
+    end = needed = 0
     for _ in range(count):
         name = reader.text("a tensor's name", MAX_NAME_BYTES)
-        values = 1
-        for _ in range(reader.bounded("<I", f"the number of dimensions of {name}", MAX_DIMENSIONS)):
-            values *= reader.number("<Q", f"a dimension of {name}")
-        kind = reader.number("<I", f"the type of {name}")
+        if name in seen:
+            raise reader.error(f"the tensor {_short(name)} is there twice")
+        seen.add(name)
+        shape = [
+            reader.bounded("<Q", f"a dimension of {name}", MAX_TENSOR_VALUES)
+            for _ in range(reader.bounded("<I", f"the number of dimensions of {name}", MAX_DIMENSIONS))
+        ]
+        tensor = _tensor(reader, name, shape)
         offset = reader.number("<Q", f"the offset of {name}")
-        per_block, block_bytes = _BLOCKS.get(kind, (1, 0))  # of a type that came later, the offset alone is checked
-        needed = max(needed, offset + -(-values // per_block) * block_bytes)
-    alignment = metadata.get("general.alignment", 32)
-    if not isinstance(alignment, int) or not 0 < alignment <= MAX_ALIGNMENT:
-        raise reader.error(f"general.alignment = {alignment!r}, allowed are 1 to {MAX_ALIGNMENT}")
+        if offset > reader.size_bytes:
+            raise reader.cut_off("its tensors", offset)
+        if offset != end:
+            raise reader.error(f"the offset of {name} = {offset:,}, allowed is {end:,}, right behind the one before it")
+        needed = offset + tensor.size_bytes
+        end = -(-needed // alignment) * alignment
+        tensors.append(tensor)
     data_start = -(-reader.offset // alignment) * alignment
-    if data_start + needed > reader.size_bytes:
+    if tensors and data_start + needed > reader.size_bytes:
         raise reader.cut_off("its tensors", data_start + needed)
+    return tensors
+
+
+def _tensor(reader: _Reader, name: str, shape: list[int]) -> Tensor:
+    kind = reader.number("<I", f"the type of {name}")
+    if kind not in TENSOR_TYPES:
+        raise reader.error(f"the type of {name} = {kind}, allowed are {', '.join(map(str, TENSOR_TYPES))}")
+    row = shape[0] if shape else 1
+    if row % TENSOR_TYPES[kind].per_block:
+        raise reader.error(f"a row of {name} = {row:,} values, allowed are multiples of {TENSOR_TYPES[kind].per_block}")
+    values = 1
+    for size in shape:
+        values *= size
+    if values > MAX_TENSOR_VALUES:
+        raise reader.error(f"the size of {name} = {values:,} values, allowed are 0 to {MAX_TENSOR_VALUES:,}")
+    return Tensor(name, kind, values, TENSOR_TYPES[kind].size_bytes(values))

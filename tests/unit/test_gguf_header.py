@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from fixtures_gguf import entry, string, strings, text, uint32, uint32s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,28 +16,26 @@ from gogrid_desktop.gguf import MAX_LIST, GgufHeader, read_header
 DATA_BYTES = 64 * 4  # one tensor of 8 x 8 32-bit floats
 
 
-def text(value: str) -> bytes:
-    return struct.pack("<Q", len(value.encode())) + value.encode()
-
-
-def entry(key: str, kind: int, value: bytes) -> bytes:
-    return text(key) + struct.pack("<I", kind) + value
-
-
-def model_file(*, extra: tuple[bytes, ...] = (), kind: int = 0, offset: int = 0, version: int = 3) -> bytes:
+def model_file(
+    *, extra: tuple[bytes, ...] = (), kind: int = 0, offset: int = 0, version: int = 3, tensor: str = "blk.0.weights"
+) -> bytes:
     entries = (
-        entry("general.architecture", 8, text("llama")),
-        entry("general.name", 8, text("Tiny")),
-        entry("llama.context_length", 4, struct.pack("<I", 2048)),
-        entry("tokenizer.chat_template", 8, text("{{ messages }}")),
-        entry("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, 3) + text("a") + text("b") + text("漢")),
+        string("general.architecture", "llama"),
+        string("general.name", "Tiny"),
+        uint32("llama.context_length", 2048),
+        uint32("llama.block_count", 2),
+        uint32("llama.embedding_length", 64),
+        uint32("llama.attention.head_count", 4),
+        uint32s("llama.attention.head_count_kv", (2, 0)),
+        string("tokenizer.chat_template", "{{ messages }}"),
+        strings("tokenizer.ggml.tokens", ("a", "b", "漢")),
         entry("tokenizer.ggml.scores", 9, struct.pack("<IQ3f", 6, 3, 1, 2, 3)),
         entry("llama.rope", 6, struct.pack("<f", 0.5)),
         entry("llama.flag", 7, b"\x01"),
         *extra,
     )
-    tensor = text("weights") + struct.pack("<IQQIQ", 2, 8, 8, kind, offset)
-    header = b"GGUF" + struct.pack("<IQQ", version, 1, len(entries)) + b"".join(entries) + tensor
+    row = text(tensor) + struct.pack("<IQQIQ", 2, 8, 8, kind, offset)
+    header = b"GGUF" + struct.pack("<IQQ", version, 1, len(entries)) + b"".join(entries) + row
     return header + bytes(-len(header) % 32) + bytes(DATA_BYTES)
 
 
@@ -57,7 +56,9 @@ def test_a_header_says_what_the_model_is(folder: Path, version: int) -> None:
     assert (header.name, header.architecture, header.trained_context) == ("Tiny", "llama", 2048)
     assert (header.template, header.tensors, header.size_bytes) == ("{{ messages }}", 1, len(model_file()))
     assert (header.metadata["llama.rope"], header.metadata["llama.flag"]) == (0.5, True)
+    assert header.metadata["llama.attention.head_count_kv"] == (2, 0)
     assert "tokenizer.ggml.tokens" not in header.metadata
+    assert (header.facts.vocabulary, header.facts.kv_heads, header.facts.layers) == (3, (2, 0), 2)
 
 
 def test_a_file_cut_off_at_any_byte_is_refused(folder: Path) -> None:
@@ -110,6 +111,14 @@ def test_any_bytes_after_the_magic_number_give_a_header_or_a_clear_error(folder:
         (model_file(extra=(entry("general.alignment", 4, struct.pack("<I", 0)),)), "general.alignment = 0"),
         (model_file(offset=2**60), "cut off in its tensors"),
         (model_file(kind=27), "cut off in its tensors"),
+        (model_file(offset=32), "the offset of blk.0.weights = 32, allowed is 0"),
+        (model_file(kind=4), "the type of blk.0.weights = 4, allowed are 0, 1, 2"),
+        (model_file(kind=12), "a row of blk.0.weights = 8 values, allowed are multiples of 256"),
+        (model_file(tensor="w" * 64), "the length of a tensor's name = 64, allowed are 0 to 63"),
+        (model_file(extra=(uint32("llama.block_count", 3),)), "the metadata key 'llama.block_count' is there twice"),
+        (model_file(extra=(uint32("", 3),)), "a metadata key is empty"),
+        (model_file(extra=(uint32("general.alignment", 48),)), "general.alignment = 48, allowed are powers of 2"),
+        (model_file(extra=(entry("general.alignment", 10, bytes(8)),)), "the type of general.alignment = 10"),
     ],
 )
 def test_what_is_wrong_is_said(folder: Path, data: bytes, says: str) -> None:

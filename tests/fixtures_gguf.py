@@ -1,0 +1,143 @@
+"""Writes GGUF files as a test needs them: real in every header, with data that is a hole in the file.
+
+`model` makes one of the shape that llama.cpp can load without reading its data; the pieces below it make broken ones.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gogrid_desktop.core.quantization import TENSOR_TYPES
+
+ALIGNMENT = 32
+F32, F16, Q4_0, Q8_0, Q4_K, Q6_K = 0, 1, 2, 8, 12, 14
+
+TensorRow = tuple[str, Sequence[int], int]  # name, shape, type
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value.encode())) + value.encode()
+
+
+def entry(key: str, kind: int, value: bytes) -> bytes:
+    return text(key) + struct.pack("<I", kind) + value
+
+
+def uint32(key: str, value: int) -> bytes:
+    return entry(key, 4, struct.pack("<I", value))
+
+
+def uint32s(key: str, values: Sequence[int]) -> bytes:
+    return entry(key, 9, struct.pack(f"<IQ{len(values)}I", 4, len(values), *values))
+
+
+def string(key: str, value: str) -> bytes:
+    return entry(key, 8, text(value))
+
+
+def strings(key: str, values: Sequence[str]) -> bytes:
+    return entry(key, 9, struct.pack("<IQ", 8, len(values)) + b"".join(map(text, values)))
+
+
+def size_bytes(shape: Sequence[int], kind: int) -> int:
+    values = 1
+    for size in shape:
+        values *= size
+    return TENSOR_TYPES[kind].size_bytes(values)
+
+
+def file_of(entries: Sequence[bytes], tensors: Sequence[TensorRow], version: int = 3) -> tuple[bytes, int]:
+    """The bytes of the header with its padding, and how long the data is."""
+    rows = b""
+    end = length = 0
+    for name, shape, kind in tensors:
+        rows += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, end)
+        length = end + size_bytes(shape, kind)
+        end = -(-length // ALIGNMENT) * ALIGNMENT
+    header = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(entries)) + b"".join(entries) + rows
+    return header + bytes(-len(header) % ALIGNMENT), end
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A dense transformer of llama's kind. `kind`: the type of its matrices; `extra`: more metadata."""
+
+    layers: int = 2
+    embedding: int = 256
+    heads: int = 4
+    kv_heads: int = 2
+    feed_forward: int = 512
+    vocabulary: int = 300
+    context: int = 8192
+    kind: int = Q4_K
+    file_type: int | None = 15
+    tied: bool = False
+    name: str = "Tiny"
+    architecture: str = "llama"
+
+    def entries(self) -> list[bytes]:
+        tokens = [f"<0x{i:02X}>" if i < 256 else f"t{i}" for i in range(self.vocabulary)]
+        a = self.architecture
+        entries = [
+            string("general.architecture", a),
+            string("general.name", self.name),
+            uint32(f"{a}.block_count", self.layers),
+            uint32(f"{a}.context_length", self.context),
+            uint32(f"{a}.embedding_length", self.embedding),
+            uint32(f"{a}.feed_forward_length", self.feed_forward),
+            uint32(f"{a}.attention.head_count", self.heads),
+            uint32(f"{a}.attention.head_count_kv", self.kv_heads),
+            entry(f"{a}.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 1e-5)),
+            string("tokenizer.ggml.model", "llama"),
+            strings("tokenizer.ggml.tokens", tokens),
+            entry(
+                "tokenizer.ggml.scores", 9, struct.pack(f"<IQ{len(tokens)}f", 6, len(tokens), *([0.0] * len(tokens)))
+            ),
+            entry(
+                "tokenizer.ggml.token_type", 9, struct.pack(f"<IQ{len(tokens)}i", 5, len(tokens), *([1] * len(tokens)))
+            ),
+            string("tokenizer.chat_template", "{{ messages }}"),
+        ]
+        return entries if self.file_type is None else [*entries, uint32("general.file_type", self.file_type)]
+
+    def tensors(self) -> list[TensorRow]:
+        head = self.embedding // self.heads
+        kv = head * self.kv_heads
+        e, f, k = self.embedding, self.feed_forward, self.kind
+        rows: list[TensorRow] = [("token_embd.weight", (e, self.vocabulary), k)]
+        for i in range(self.layers):
+            rows += [
+                (f"blk.{i}.attn_norm.weight", (e,), F32),
+                (f"blk.{i}.attn_q.weight", (e, e), k),
+                (f"blk.{i}.attn_k.weight", (e, kv), k),
+                (f"blk.{i}.attn_v.weight", (e, kv), k),
+                (f"blk.{i}.attn_output.weight", (e, e), k),
+                (f"blk.{i}.ffn_norm.weight", (e,), F32),
+                (f"blk.{i}.ffn_gate.weight", (e, f), k),
+                (f"blk.{i}.ffn_up.weight", (e, f), k),
+                (f"blk.{i}.ffn_down.weight", (f, e), k),
+            ]
+        rows.append(("output_norm.weight", (e,), F32))
+        return rows if self.tied else [*rows, ("output.weight", (e, self.vocabulary), k)]
+
+    def write(self, path: Path, extra: Sequence[bytes] = (), without: str = "") -> Path:
+        """Write it; its data takes no room on the disk. `without`: leave out the entry of this key."""
+        entries = [e for e in self.entries() if not without or not e.startswith(text(without))]
+        header, length = file_of([*entries, *extra], self.tensors())
+        with path.open("wb") as file:
+            file.write(header)
+            file.truncate(len(header) + length)
+        return path
+
+
+#: About the size and make of well-known models, for planning.
+SHAPES: Mapping[str, Shape] = {
+    "tiny": Shape(),
+    "1b": Shape(16, 2048, 32, 8, 8192, 128_256, 131_072, tied=True, name="One"),
+    "8b": Shape(32, 4096, 32, 8, 14_336, 128_256, 131_072, name="Eight"),
+    "8b-8bit": Shape(32, 4096, 32, 8, 14_336, 128_256, 131_072, kind=Q8_0, file_type=7, name="Eight"),
+    "70b": Shape(80, 8192, 64, 8, 28_672, 128_256, 131_072, name="Seventy"),
+}
