@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from gogrid_desktop.system.affinity import Affinity
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
+from gogrid_desktop.system.mps import MpsDaemon
+from gogrid_desktop.system.priority import Priority
+from gogrid_desktop.system.ranker import SystemRanker
 from gogrid_desktop.system.secrets import SecretStore
-from gogrid_desktop.system.secrets.either import EitherSecrets
-from gogrid_desktop.system.secrets.file import FileSecrets
-from gogrid_desktop.system.secrets.system_keyring import KeyringSecrets
 
 
 def idle_probes() -> tuple[IdleProbe, ...]:
@@ -47,6 +48,54 @@ def gpu_probe() -> GpuProbe:
     return NvmlGpu()
 
 
+def affinity() -> Affinity:
+    """Which CPUs a process may run on."""
+    if sys.platform == "darwin":
+        from gogrid_desktop.system.affinity.null import NoAffinity
+
+        return NoAffinity()
+    from gogrid_desktop.system.affinity.bound import ProcessAffinity
+
+    return ProcessAffinity()
+
+
+def priority() -> Priority:
+    """What ranks this process."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.priority.linux import LinuxPriority
+
+        return LinuxPriority()
+    if sys.platform == "win32":
+        import ctypes
+
+        from gogrid_desktop.system.priority.windows import WindowsPriority
+
+        return WindowsPriority(ctypes.windll)
+    if sys.platform == "darwin":
+        from gogrid_desktop.system.priority import macos
+
+        return macos.MacPriority(macos.load())
+    from gogrid_desktop.system.priority.null import NoPriority
+
+    return NoPriority()
+
+
+def ranker(cpus: tuple[int, ...]) -> SystemRanker:
+    """Binds this process to these CPUs (none: leaves it) and ranks it."""
+    return SystemRanker(priority(), affinity(), cpus)
+
+
+def mps() -> MpsDaemon:
+    """The daemon of CUDA's Multi-Process Service."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.mps.daemon import MpsControl
+
+        return MpsControl()
+    from gogrid_desktop.system.mps.null import NoMps
+
+    return NoMps()
+
+
 def tray() -> str:
     """Whether there is a tray: "found", "absent", "no desktop" or "unknown"."""
     if sys.platform == "linux":
@@ -58,5 +107,10 @@ def tray() -> str:
 
 def secret_store(state_folder: Path, *, allow_plaintext: bool) -> SecretStore:
     """The system keyring; with `allow_plaintext` a file (0600) in `state_folder` where no keyring answers."""
+    # The worker comes by here for its rank: it needs no keyring.
+    from gogrid_desktop.system.secrets.either import EitherSecrets
+    from gogrid_desktop.system.secrets.file import FileSecrets
+    from gogrid_desktop.system.secrets.system_keyring import KeyringSecrets
+
     system = KeyringSecrets()
     return EitherSecrets(system, FileSecrets(state_folder / "secrets.json")) if allow_plaintext else system

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 from gogrid_desktop.core.profiles import NOTHING, Limits
+from gogrid_desktop.core.rank import Rank
 
-_THREADS = Path("/proc/self/task")
+#: Rest beyond what was owed is kept up to here, for the next ones: a sleep that ends late costs no share, and a long
+#: pause earns no burst.
+MOST_AHEAD_S = 0.02
+
+
+class Ranker(Protocol):
+    """What ranks this process. The worker's entry point chooses it, as it alone may ask what system this is."""
+
+    def hold(self, limits: Limits) -> Rank:
+        """Rank all threads of this process as the limits say; returns what holds. Never raises."""
+        ...
 
 
 class Pace:
     """When the next step and the next start of a job may be, on the clock that the caller reads.
 
-    After a step of d seconds comes a rest of d * (1 / compute_share - 1), so that the share is held over any two steps.
+    Work of d seconds owes a rest of d * (1 / compute_share - 1); what lies between two works is rest, whatever it was
+    for. The account is kept over all of them, so that the share holds in the mean however long a step or a sleep was.
     New limits count at once, also for the rest that is on.
     """
 
     def __init__(self) -> None:
         self.limits: Limits = NOTHING
-        self._step_ended_s = -math.inf
-        self._step_took_s = 0.0
+        self._ended_s = -math.inf
+        self._unrested_s = 0.0  # work that was not rested for; negative: rested for in advance
         self._last_start_s = -math.inf
 
     @property
@@ -36,48 +46,39 @@ class Pace:
     def next_step_s(self) -> float:
         if self.stopped:
             return math.inf
-        return self._step_ended_s + self._step_took_s * (1 / self.limits.compute_share - 1)
+        return self._ended_s + max(0.0, self._unrested_s) * self._rest_per_work
 
     @property
     def next_start_s(self) -> float:
         return self._last_start_s + self.limits.interval_ms / 1000
 
+    def worked(self, began_s: float, ended_s: float) -> None:
+        """Count this time as work: a step, or what was done between two steps."""
+        if self._ended_s > -math.inf:
+            self._rested(max(0.0, began_s - self._ended_s))
+        self._unrested_s += max(0.0, ended_s - max(began_s, self._ended_s))
+        self._ended_s = ended_s
+
     def stepped(self, began_s: float, ended_s: float) -> None:
-        self._step_took_s, self._step_ended_s = ended_s - began_s, ended_s
+        """A step ran from `began_s` to `ended_s`."""
+        self.worked(began_s, ended_s)
 
     def started(self, now_s: float) -> None:
+        """A job was started."""
         self._last_start_s = now_s
 
+    @property
+    def _rest_per_work(self) -> float:
+        return 1 / self.limits.compute_share - 1
 
-def apply_rank(limits: Limits) -> int | None:
-    """Rank this process for processor and disk; returns the nice value that holds, None where the system has none.
-
-    An ordinary user may not take a higher nice value back, so that the answer can be above what was asked for.
-    """
-    process, nice = psutil.Process(), limits.nice
-    if hasattr(psutil, "IOPRIO_CLASS_IDLE"):
-        level = limits.ionice_level if limits.ionice_class in (1, 2) else None
-        with contextlib.suppress(psutil.AccessDenied):  # real-time is for the administrator
-            getattr(process, "ionice")(limits.ionice_class, level)  # noqa: B009 - only Linux has it with two values
-    idle_class = getattr(psutil, "IDLE_PRIORITY_CLASS", None)
-    if idle_class is not None:
-        below_normal = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", idle_class)
-        normal = getattr(psutil, "NORMAL_PRIORITY_CLASS", idle_class)
-        process.nice(idle_class if nice >= 15 else below_normal if nice > 0 else normal)
-        return None
-    set_priority = getattr(os, "setpriority", None)
-    if set_priority is None:
-        return None
-    # Linux ranks single threads, and those of the matrix products keep what they were born with.
-    threads = [int(entry.name) for entry in _THREADS.iterdir()] if _THREADS.is_dir() else [process.pid]
-    for thread in threads:
-        try:
-            set_priority(0, thread, nice)
-        except PermissionError:
-            break
-        except ProcessLookupError:
-            continue  # it ended meanwhile
-    return int(process.nice())
+    def _rested(self, rest_s: float) -> None:
+        if self.limits.compute_share <= 0:
+            return  # no rest is enough; the work is owed for under the limits that come after
+        rest_per_work = self._rest_per_work
+        if rest_per_work <= 0:
+            self._unrested_s = min(self._unrested_s, 0.0)
+            return
+        self._unrested_s = max(-MOST_AHEAD_S / rest_per_work, self._unrested_s - rest_s / rest_per_work)
 
 
 def usable_cores() -> int:

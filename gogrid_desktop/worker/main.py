@@ -19,6 +19,7 @@ from queue import Empty
 import psutil
 
 from gogrid_desktop import __version__, log
+from gogrid_desktop.core.rank import Rank
 from gogrid_desktop.core.worker_state import WorkerState, may_follow
 from gogrid_desktop.errors import BadInput, GoGridError
 from gogrid_desktop.gguf import read_header
@@ -26,7 +27,7 @@ from gogrid_desktop.worker import llama
 from gogrid_desktop.worker import messages as w
 from gogrid_desktop.worker.batcher import Batcher
 from gogrid_desktop.worker.journal import ENVIRONMENT, Journal
-from gogrid_desktop.worker.limits import Pace, apply_rank
+from gogrid_desktop.worker.limits import Pace, Ranker
 from gogrid_desktop.worker.pipes import Inbox, Out, read_commands
 from gogrid_desktop.worker.prompt import Prompter, PromptRejected, prompt_hash
 from gogrid_desktop.worker.sequence import JobSequence
@@ -53,11 +54,12 @@ class _Model:
 class Worker:
     """The loop and what each command does."""
 
-    def __init__(self, inbox: Inbox, out: Out, journal: Journal) -> None:
+    def __init__(self, inbox: Inbox, out: Out, journal: Journal, ranker: Ranker) -> None:
         self.interrupt = llama.Interrupt()
         self._inbox = inbox
         self._out = out
         self._journal = journal
+        self._ranker = ranker
         self._log = llama.LlamaLog(lambda level, line: out.send(w.LogRecord(level=level, message=line)))
         self._pace = Pace()
         self._paused = False
@@ -128,11 +130,11 @@ class Worker:
 
     def _obey_at_once(self, read_s: float, command: w.Command) -> None:
         """What needs no model. No step runs while this does."""
-        nice: int | None = None
+        rank: Rank | None = None
         match command:
             case w.SetLimits():
                 self._pace.limits = command.limits
-                nice = apply_rank(command.limits)
+                rank = self._ranker.hold(command.limits)
             case w.Pause():
                 self._paused = True
             case w.Resume():
@@ -145,7 +147,7 @@ class Worker:
             case _:
                 raise TypeError(f"{command.type} needs a model")
         took_ms = (time.monotonic() - read_s) * 1000
-        self._out.send(w.Applied(seq=command.seq, took_ms=took_ms, nice=nice))
+        self._out.send(w.Applied(seq=command.seq, took_ms=took_ms, rank=rank))
 
     @property
     def _steps_so_far(self) -> int:
@@ -207,7 +209,7 @@ class Worker:
             self._become(WorkerState.FAILED, error.message)
             return
         self._model = _Model(load.sha256, engine, Batcher(engine, self._pace, self._say))
-        apply_rank(self._pace.limits)  # the threads that the model brought
+        self._ranker.hold(self._pace.limits)  # the threads that the model brought
         self._out.send(
             w.Loaded(
                 sha256=load.sha256,
@@ -268,11 +270,11 @@ def _check(load: w.Load) -> None:
             raise BadInput(field, value, f"1 to {most:,}")
 
 
-def main() -> None:
+def main(ranker: Ranker) -> None:
     """Serve the agent on the other side of standard input and output until it goes."""
     log.setup("warning")
     inbox, out = Inbox(), Out()
-    worker = Worker(inbox, out, Journal(os.environ.get(ENVIRONMENT)))
+    worker = Worker(inbox, out, Journal(os.environ.get(ENVIRONMENT)), ranker)
 
     def arrived(command: w.Command) -> None:
         if isinstance(command, _INTERRUPTS):

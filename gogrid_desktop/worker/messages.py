@@ -10,9 +10,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gogrid_desktop.core.profiles import Limits
+from gogrid_desktop.core.rank import Rank
 from gogrid_desktop.protocol.grid import Chunk, FinishReason, Job
 
 MAX_LINE_BYTES = 16 * 2**20
+
+#: Environment of the worker: the CPUs that it is bound to, as a list ("0-3,8").
+CPUS_ENVIRONMENT = "GOGRID_WORKER_CPUS"
 
 
 class Frame(BaseModel):
@@ -52,7 +56,7 @@ class Cancel(Frame):
 
 
 class SetLimits(Frame):
-    """Hold to these limits from the next micro-step on; answered by `Applied`."""
+    """Hold to these limits from the next micro-step on, and take the rank they ask for; answered by `Applied`."""
 
     type: Literal["limits"] = "limits"
     seq: int
@@ -189,12 +193,13 @@ class Cancelled(Frame):
 
 
 class Applied(Frame):
-    """No step under the old limits runs any more. `nice` is read back from the system. `took_ms` since it was read."""
+    """No step under the old limits runs any more. `took_ms` since it was read. `rank` is what the system holds the
+    worker to, read back; only after `SetLimits`."""
 
     type: Literal["applied"] = "applied"
     seq: int
     took_ms: float
-    nice: int | None = None
+    rank: Rank | None = None
 
 
 class Unloaded(Frame):

@@ -267,7 +267,7 @@ def test_the_rank_is_taken_by_all_threads_and_read_back(worker: WorkerProcess) -
     worker.start("ranked", chat_job(STORY, max_tokens=500))
     worker.next(w.Emitted)
     worker.send(w.SetLimits(seq=7, limits=replace(OPEN_LIMITS, nice=12)))
-    assert worker.next(w.Applied, lambda frame: frame.seq == 7).nice == 12
+    assert worker.next(w.Applied, lambda frame: frame.seq == 7).rank.nice == 12
     worker.next(w.Emitted)
     threads = psutil.Process(worker.process.pid).threads()
     assert {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in threads} == {12}
