@@ -9,8 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gogrid_desktop.core.gbnf import MAX_CHARS as MAX_GRAMMAR_CHARS
 from gogrid_desktop.core.lease import FaultKind as FaultKind
 from gogrid_desktop.core.lease import FinishReason as FinishReason
 from gogrid_desktop.core.lease import ReleaseReason as ReleaseReason
@@ -26,6 +27,16 @@ REPORTS_PER_S = 10
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+
+MAX_BIASES = 1024
+MAX_TOP_LOGPROBS = 20
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+RepetitionPenalty = Annotated[float, Field(ge=0.1, le=10)]
+PenaltyWindow = Annotated[int, Field(ge=-1, le=2**31 - 1)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
+#: Of one token: its log-probability, and (id, log-probability) of the likeliest at its position, best first.
+TokenLogprobs = tuple[float, tuple[tuple[int, float], ...]]
 
 
 class Wire(BaseModel):
@@ -58,7 +69,12 @@ class Message(Wire):
 
 
 class SamplingParams(Wire):
-    """How to draw. Position-keyed: the draw at a position depends on seed, choice and position alone."""
+    """How to draw. Position-keyed: the draw at a position depends on seed, choice and position alone.
+
+    `top_k` 0 keeps all. `repetition_penalty` looks at the last `penalty_last_n` tokens of prompt and answer (-1: at all
+    of them); frequency and presence penalty at the answer. `logprobs`: how many of the likeliest tokens are reported
+    beside the drawn one; None reports neither. `grammar` is a GBNF text, `json_schema` a JSON Schema; not both are set.
+    """
 
     max_tokens: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
@@ -68,6 +84,20 @@ class SamplingParams(Wire):
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     choice: Annotated[int, Field(ge=0)] = 0
     stop: tuple[str, ...] = ()
+    repetition_penalty: RepetitionPenalty = 1.0
+    penalty_last_n: PenaltyWindow = 64
+    frequency_penalty: Penalty = 0.0
+    presence_penalty: Penalty = 0.0
+    logit_bias: Annotated[dict[Annotated[int, Field(ge=0, lt=2**31)], Bias], Field(max_length=MAX_BIASES)] = {}
+    logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    grammar: GrammarText | None = None
+    json_schema: GrammarText | None = None
+
+    @model_validator(mode="after")
+    def _one_grammar(self) -> SamplingParams:
+        if self.grammar is not None and self.json_schema is not None:
+            raise ValueError("grammar and json_schema are both set; send one of them")
+        return self
 
 
 class Have(Wire):
@@ -142,12 +172,22 @@ class Leases(Wire):
 
 
 class Chunk(Wire):
-    """Tokens and text from a position on. `text` may lag behind by partial characters and possible stop strings."""
+    """Tokens and text from a position on. `text` may lag behind by partial characters and possible stop strings.
+
+    `logprobs` has one entry for each token id, where the job asks for them.
+    """
 
     tokens_before: Count
     bytes_before: Count
     token_ids: tuple[int, ...] = ()
     text: str = ""
+    logprobs: tuple[TokenLogprobs, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_for_each_token(self) -> Chunk:
+        if self.logprobs is not None and len(self.logprobs) != len(self.token_ids):
+            raise ValueError(f"logprobs has {len(self.logprobs)} entries for {len(self.token_ids)} tokens")
+        return self
 
 
 class Complete(Wire):

@@ -1,87 +1,169 @@
-"""Drawing a token so that the draw depends on seed, choice and position alone.
+"""Drawing a sequence's tokens so that each draw depends on seed, choice, position and the tokens before it alone.
 
-There is no random state to carry: the noise of a candidate is a hash of (seed, choice, position, token id), and the
-candidate with the highest `logit / temperature + Gumbel noise` wins, which draws from the softmax exactly (Gumbel-max).
-A job that moves to another node goes on with the same draws, and a logit that differs in its last bits changes the
-choice only where two candidates are nearly equal.
+There is no random state to carry (see `gumbel`). A job that moves to another node replays its tokens and goes on with
+the same draws, and a logit that differs in its last bits changes the choice only where two candidates are nearly equal.
 
-The filters run in the order of llama.cpp's default chain: top-k, top-p, min-p, then temperature.
+The order is llama.cpp's: grammar, logit bias, penalties, top-k, top-p, min-p, temperature, draw.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
 
+from gogrid_desktop.core.gbnf import GrammarError
+from gogrid_desktop.core.json_schema import SchemaError, grammar_of
 from gogrid_desktop.protocol.grid import SamplingParams
+from gogrid_desktop.worker.filters import candidates
+from gogrid_desktop.worker.grammar import Grammar, permitted_candidates
+from gogrid_desktop.worker.gumbel import Ids as Ids
+from gogrid_desktop.worker.gumbel import Logits as Logits
+from gogrid_desktop.worker.gumbel import winner
+from gogrid_desktop.worker.logprobs import Top, log_probabilities
+from gogrid_desktop.worker.penalties import Penalties
 
-Logits = NDArray[np.float32]
-Ids = NDArray[np.intp]
-
-_MASK = 2**64 - 1
-_GOLDEN = 0x9E3779B97F4A7C15
+#: `Drawn.token` where a grammar permits nothing more, not even a token that ends the generation.
+NOTHING = -1
 
 
 class BadLogits(ValueError):
     """The model gave no finite logit to choose from."""
 
 
-def draw(logits: Logits, params: SamplingParams, position: int) -> int:
-    """The token id at `position` (index among the generated tokens). `logits`: shape (vocabulary,).
+class SamplingRejected(Exception):
+    """The request's own fault: `param` names the parameter, `message` says what is wrong with it."""
 
-    Raises BadLogits when no logit is finite.
+    code = "invalid_value"
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+        self.message = message
+
+
+class Incompatible(Exception):
+    """A token that was generated before cannot be replayed here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a loaded model knows of its tokens. `ends`: whether an id ends the generation.
+
+    `grammar` opens a GBNF text and raises GrammarError.
     """
-    best = int(np.argmax(logits))
-    if not np.isfinite(logits[best]):
-        raise BadLogits(f"logit {logits[best]} at token {best}")
-    if params.temperature == 0:
-        return best
-    ids = candidates(logits, params)
-    with np.errstate(over="ignore"):  # near temperature 0 all but the best go to -inf
-        scores = (logits[ids].astype(np.float64) - logits[best]) / params.temperature
-    return int(ids[np.argmax(scores + gumbel(params.seed, params.choice, position, ids))])
+
+    size: int
+    ends: Callable[[int], bool]
+    grammar: Callable[[str], Grammar]
 
 
-def candidates(logits: Logits, params: SamplingParams) -> Ids:
-    """Ids that pass top-k, top-p and min-p, ascending; at least one. Ties at the edge of top-k all stay in."""
-    k = params.top_k
-    if 0 < k < logits.size:
-        kth = np.partition(logits, logits.size - k)[logits.size - k]
-        ids = np.flatnonzero(logits >= kth)
-    else:
-        ids = np.flatnonzero(logits > -np.inf)
-    if params.top_p < 1:
-        ids = _nucleus(logits, ids, params.top_p)
-    if params.min_p > 0:
-        kept = logits[ids]
-        ids = ids[kept >= kept.max() + np.log(params.min_p)]
-    return ids
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """`end`: it ends the generation and is no token of the answer.
+
+    `logprob` and `top` (id and log-probability of the likeliest, best first) where they were asked for.
+    """
+
+    token: int
+    end: bool
+    logprob: float | None = None
+    top: Top = ()
 
 
-def _nucleus(logits: Logits, ids: Ids, top_p: float) -> Ids:
-    """The fewest most likely ids whose probabilities, at temperature 1, sum to `top_p` or more."""
-    kept = logits[ids].astype(np.float64)
-    order = np.argsort(-kept, kind="stable")
-    weights = np.exp(kept[order] - kept[order[0]])
-    reached = np.cumsum(weights) >= top_p * weights.sum()
-    return np.sort(ids[order[: int(np.argmax(reached)) + 1]])
+class Sampler:
+    """Of one sequence. `prompt`: its token ids. Raises SamplingRejected. Close it: a grammar holds native memory."""
+
+    def __init__(self, params: SamplingParams, prompt: Sequence[int], vocabulary: Vocabulary) -> None:
+        outside = [token for token in params.logit_bias if token >= vocabulary.size]
+        if outside:
+            message = (
+                f"logit_bias = {outside[0]} is not allowed: a token id of this model, 0 to {vocabulary.size - 1}. "
+                "Leave that token out."
+            )
+            raise SamplingRejected("logit_bias", message)
+        self._params = params
+        self._vocabulary = vocabulary
+        self._penalties = Penalties(params, prompt)
+        with _rejected(params):
+            self._grammar = _open_grammar(params, vocabulary)
+
+    def draw(self, logits: Logits, position: int) -> Drawn:
+        """The token at `position` (index among the generated tokens). `logits`, shape (vocabulary,), is only read.
+
+        Does not accept it. Raises BadLogits when no logit is finite, or one is NaN or +inf; SamplingRejected when the
+        grammar takes too long.
+        """
+        best = int(np.argmax(logits))
+        if not np.isfinite(logits[best]):
+            raise BadLogits(f"logit {logits[best]} at token {best}")
+        with _rejected(self._params):
+            token = self._choose(self._penalties.apply(logits) if self._penalties.active else logits, position)
+        end = token == NOTHING or self._vocabulary.ends(token)
+        if self._params.logprobs is None or token == NOTHING:
+            return Drawn(token, end)
+        return Drawn(token, end, *log_probabilities(logits, token, self._params.logprobs))
+
+    def accept(self, token: int) -> None:
+        """The token is the next of the answer, drawn just now or, when a job is resumed, before; not for an end token.
+
+        Raises Incompatible when the token is not in the vocabulary, or the grammar forbids it; SamplingRejected when
+        the grammar takes too long.
+        """
+        if not 0 <= token < self._vocabulary.size:
+            raise Incompatible(f"Token {token} is not in the vocabulary of {self._vocabulary.size}.")
+        if self._grammar is not None:
+            with _rejected(self._params):
+                # Trying comes first: llama.cpp ends the process when it is made to accept what its grammar forbids.
+                if not self._grammar.permits(np.array([token])).all():
+                    raise Incompatible(f"The grammar does not permit token {token} there.")
+                self._grammar.accept(token)
+        self._penalties.accept(token)
+
+    def close(self) -> None:
+        """Give the grammar's memory back; nothing may be drawn afterwards."""
+        if self._grammar is not None:
+            self._grammar.close()
+            self._grammar = None
+
+    def _choose(self, logits: Logits, position: int) -> int:
+        params = self._params
+        greedy = params.temperature == 0
+        filters = (1, 1.0, 0.0) if greedy else (params.top_k, params.top_p, params.min_p)
+        if self._grammar is not None:
+            ids = permitted_candidates(self._grammar, logits, *filters)
+        elif greedy:
+            return int(np.argmax(logits))
+        else:
+            ids = candidates(logits, *filters)
+        if not ids.size:
+            return NOTHING
+        if greedy:
+            return int(ids[np.argmax(logits[ids])])
+        return winner(logits[ids], ids, params.temperature, params.seed, params.choice, position)
 
 
-def gumbel(seed: int, choice: int, position: int, ids: Ids) -> NDArray[np.float64]:
-    """Standard Gumbel noise for each token id, a pure function of its arguments."""
-    key = _mix(_mix(_mix(seed) ^ choice) ^ position)
-    with np.errstate(over="ignore"):
-        x = np.uint64(key) + ids.astype(np.uint64) * np.uint64(_GOLDEN)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    uniform = ((x >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return np.asarray(-np.log(-np.log(uniform)))
+def _open_grammar(params: SamplingParams, vocabulary: Vocabulary) -> Grammar | None:
+    if params.json_schema is not None:
+        return vocabulary.grammar(grammar_of(params.json_schema))
+    return vocabulary.grammar(params.grammar) if params.grammar is not None else None
 
 
-def _mix(x: int) -> int:
-    """One step of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
-    x = (x + _GOLDEN) & _MASK
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
-    return x ^ (x >> 31)
+@contextmanager
+def _rejected(params: SamplingParams) -> Iterator[None]:
+    try:
+        yield
+    except (GrammarError, SchemaError) as error:
+        param = "grammar" if params.grammar is not None else "response_format"
+        raise SamplingRejected(param, str(error)) from error
+
+
+def draw(logits: Logits, params: SamplingParams, position: int) -> int:
+    """The token id at `position` by `params` alone, without the tokens before it. Raises BadLogits."""
+    return Sampler(params, (), Vocabulary(logits.size, lambda _token: False, _no_grammar)).draw(logits, position).token
+
+
+def _no_grammar(_text: str) -> Grammar:
+    raise GrammarError("There is no grammar here.")

@@ -1,6 +1,7 @@
 """From the bytes of tokens to the text that may be shown: partial characters and possible stop strings wait.
 
-The text is a pure function of the tokens, however they are cut, so that a job can be taken up again anywhere.
+The text is a pure function of the tokens, however they are cut, so that a job can be taken up again anywhere. Stop
+strings are compared with bytes, before anything is decoded.
 """
 
 from __future__ import annotations
@@ -13,39 +14,35 @@ class TextStream:
     """Text of one job, released as soon as it is certain.
 
     Bytes that are no UTF-8 become U+FFFD. The text ends before the stop string that is complete first (of several that
-    complete with the same character, before the longest).
+    complete with the same byte, before the longest).
     """
 
     __slots__ = ("_decoder", "_held", "_stops", "stopped")
 
     def __init__(self, stops: Iterable[str]) -> None:
-        self._stops = tuple(stop for stop in stops if stop)
+        self._stops = tuple(stop.encode() for stop in stops if stop)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
+        self._held = b""
         self.stopped = False
 
     def push(self, piece: bytes) -> str:
         """Take the bytes of one token; return the text that became certain (often empty)."""
-        return self._release(self._decoder.decode(piece))
-
-    def finish(self) -> str:
-        """No more tokens come: return what was held back."""
-        released = self._release(self._decoder.decode(b"", final=True))
-        rest, self._held = self._held, ""
-        return released + rest
-
-    def _release(self, text: str) -> str:
         if self.stopped:
             return ""
-        self._held += text
+        self._held += piece
         end = self._first_stop()
         if end is not None:
             self.stopped = True
-            released, self._held = self._held[:end], ""
-            return released
-        certain = len(self._held) - self._possible_stop()
-        released, self._held = self._held[:certain], self._held[certain:]
-        return released
+            return self._release(end, final=True)
+        return self._release(len(self._held) - self._possible_stop())
+
+    def finish(self) -> str:
+        """No more tokens come: return what was held back."""
+        return "" if self.stopped else self._release(len(self._held), final=True)
+
+    def _release(self, size: int, *, final: bool = False) -> str:
+        released, self._held = self._held[:size], self._held[size:]
+        return self._decoder.decode(released, final)
 
     def _first_stop(self) -> int | None:
         """Where the stop string that is complete first begins."""
@@ -53,7 +50,7 @@ class TextStream:
         return min(found)[1] if found else None
 
     def _possible_stop(self) -> int:
-        """Length of the longest end of the held text that a stop string could begin with."""
+        """Length of the longest end of the held bytes that a stop string could begin with."""
         longest = 0
         for stop in self._stops:
             for length in range(min(len(stop) - 1, len(self._held)), longest, -1):

@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from gogrid_desktop.protocol.grid import SamplingParams
-from gogrid_desktop.worker.sampling import BadLogits, candidates, draw, gumbel
+from gogrid_desktop.worker.filters import candidates as filtered
+from gogrid_desktop.worker.gumbel import gumbel
+from gogrid_desktop.worker.sampling import BadLogits, draw
 
 LOGITS = np.log(np.array([0.4, 0.3, 0.15, 0.1, 0.05], dtype=np.float32))
 
 
 def params(**values: float) -> SamplingParams:
     return SamplingParams.model_validate({"max_tokens": 1, "top_k": 0, **values})
+
+
+def candidates(logits: NDArray[np.float32], params: SamplingParams) -> NDArray[np.intp]:
+    return filtered(logits, params.top_k, params.top_p, params.min_p)
 
 
 def test_temperature_zero_takes_the_most_likely_token() -> None:
