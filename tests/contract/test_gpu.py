@@ -15,7 +15,6 @@ from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.gpu.null import NullGpu
 from gogrid_desktop.system.gpu.nvml import NvmlGpu
 
-SOURCE = Path(__file__).parents[1] / "fake_nvml" / "nvml.c"
 GIB = 2**30
 READ = """
 import ctypes, dataclasses, json
@@ -31,16 +30,9 @@ print(json.dumps({**dataclasses.asdict(second), "still_open": still_open}))
 """
 
 
-@pytest.fixture(scope="session")
-def library_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("nvml")
-    build = ["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", str(folder / "libnvidia-ml.so.1"), str(SOURCE)]
-    subprocess.run(build, check=True)
-    return folder
-
-
 def read(machine: str, folder: Path) -> dict[str, Any]:
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), "FAKE_NVML": machine}
+    chosen = "FAKE_NVML_FILE" if machine.startswith("/") else "FAKE_NVML"
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), chosen: machine}
     asked = subprocess.run([sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=True)
     return json.loads(asked.stdout)
 
@@ -56,6 +48,10 @@ def test_one_gpu_is_told_with_its_memory_driver_and_use(library_folder: Path) ->
                 "vram_used_bytes": GIB,
                 "vram_free_bytes": 7 * GIB,
                 "utilisation": 0.37,
+                "uuid": "GPU-00000000-0000-0000-0000-000000000000",
+                "screen": True,
+                "mode": "everybody",
+                "processes": [],
             }
         ],
         "problem": "",
@@ -79,8 +75,18 @@ def test_a_gpu_that_is_lost_does_not_hide_the_other_one(library_folder: Path) ->
 
 def test_a_gpu_that_does_not_tell_its_use_is_there_all_the_same(library_folder: Path) -> None:
     (gpu,) = read("silent", library_folder)["gpus"]
-    assert gpu["utilisation"] is None
+    assert [gpu[what] for what in ("utilisation", "screen", "mode", "processes")] == [None] * 4
     assert gpu["vram_free_bytes"] == 7 * GIB
+
+
+def test_who_is_on_a_gpu_is_told_each_process_once(library_folder: Path, tmp_path: Path) -> None:
+    machine = tmp_path / "machine"
+    machine.write_text(f"{8 * GIB} {3 * GIB} 1 0 41:{GIB} 42:{2 * GIB}\n{24 * GIB} 0 0 2\n{4 * GIB} 0 0 3 7:5\n")
+    first, second, third = read(str(machine), library_folder)["gpus"]
+    assert first["processes"] == [{"pid": 41, "used_bytes": GIB}, {"pid": 42, "used_bytes": 2 * GIB}]
+    assert (first["screen"], second["screen"]) == (True, False)
+    assert [gpu["mode"] for gpu in (first, second, third)] == ["everybody", "nobody", "one process"]
+    assert len({gpu["uuid"] for gpu in (first, second, third)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
+
+
+class ComputeMode(StrEnum):
+    """Who may compute on a GPU (`nvmlComputeMode_t`)."""
+
+    EVERYBODY = "everybody"
+    ONE_PROCESS = "one process"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process on a GPU; `used_bytes` None: the driver does not say."""
+
+    pid: int
+    used_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU at one moment. `utilisation` is a fraction 0..1; None means that this GPU does not tell."""
+    """One GPU at one moment. None means that this GPU does not tell.
+
+    `utilisation` is a fraction 0..1; `uuid` names it over restarts and to CUDA; `screen`: it drives a display;
+    `processes`: what computes or draws on it, each process once.
+    """
 
     index: int
     name: str
@@ -17,6 +38,10 @@ class Gpu:
     vram_used_bytes: int
     vram_free_bytes: int
     utilisation: float | None
+    uuid: str = ""
+    screen: bool | None = None
+    mode: ComputeMode | None = None
+    processes: tuple[GpuProcess, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

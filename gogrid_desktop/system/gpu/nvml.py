@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import pynvml
 
-from gogrid_desktop.system.gpu import Gpu, GpuReading
+from gogrid_desktop.system.gpu import ComputeMode, Gpu, GpuProcess, GpuReading
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_MODES = {
+    pynvml.NVML_COMPUTEMODE_DEFAULT: ComputeMode.EVERYBODY,
+    pynvml.NVML_COMPUTEMODE_PROHIBITED: ComputeMode.NOBODY,
+    pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS: ComputeMode.ONE_PROCESS,
+}
 
 
 class NvmlGpu:
@@ -53,6 +60,8 @@ def _gpu(index: int, driver: str) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory: Any = pynvml.nvmlDeviceGetMemoryInfo(handle)
     rates: Any = _unless_unsupported(lambda: pynvml.nvmlDeviceGetUtilizationRates(handle))
+    screen = _unless_unsupported(lambda: pynvml.nvmlDeviceGetDisplayActive(handle))
+    mode = _unless_unsupported(lambda: pynvml.nvmlDeviceGetComputeMode(handle))
     return Gpu(
         index=index,
         name=_text(pynvml.nvmlDeviceGetName(handle)),
@@ -61,7 +70,24 @@ def _gpu(index: int, driver: str) -> Gpu:
         vram_used_bytes=int(memory.used),
         vram_free_bytes=int(memory.free),
         utilisation=None if rates is None else min(1.0, rates.gpu / 100),
+        uuid=_text(_unless_unsupported(lambda: pynvml.nvmlDeviceGetUUID(handle)) or ""),
+        screen=None if screen is None else bool(screen),
+        mode=None if mode is None else _MODES.get(mode),
+        processes=_processes(handle),
     )
+
+
+def _processes(handle: object) -> tuple[GpuProcess, ...] | None:
+    """Those that compute and those that draw; one in both lists counts once, with the larger figure."""
+    used: dict[int, int | None] = {}
+    for ask in (pynvml.nvmlDeviceGetComputeRunningProcesses, pynvml.nvmlDeviceGetGraphicsRunningProcesses):
+        listed: Any = _unless_unsupported(partial(ask, handle))
+        if listed is None:
+            return None
+        for process in listed:
+            known, size = used.get(process.pid), process.usedGpuMemory
+            used[process.pid] = size if known is None else known if size is None else max(known, size)
+    return tuple(GpuProcess(pid, size) for pid, size in sorted(used.items()))
 
 
 def _unless_unsupported(ask: Callable[[], T]) -> T | None:
