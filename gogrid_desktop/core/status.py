@@ -44,6 +44,23 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class ThrottleStats:
+    """Requests since the agent started, as the least time between two starts (`interval_ms`) held them.
+
+    `total` asked to start; `throttled` of them had to wait, which is `rate` (0..1) of all; `cancelled` gave up waiting,
+    `waiting` still do. `rejected_for_vram` were refused because their model does not fit the memory budget.
+    """
+
+    total: int = 0
+    throttled: int = 0
+    rate: float = 0.0
+    cancelled: int = 0
+    waiting: int = 0
+    rejected_for_vram: int = 0
+    interval_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """Everything that tray and command line show. Times are seconds since the epoch, rates per second."""
 
@@ -72,3 +89,4 @@ class AgentStatus:
     jobs_running: int = 0
     tokens_per_s: float = 0.0
     totals: Totals = field(default_factory=Totals)
+    throttle: ThrottleStats = field(default_factory=ThrottleStats)

@@ -2,55 +2,87 @@
 
 Whoever only computes a wait lets a hundred tasks start together after it. Here a slot belongs to one task from the
 moment it is reserved (`slot = max(now, next_free)`), so the sleep needs no lock; a task that is cancelled while it
-waits gives its slot back. The value is frozen: a caller with threads swaps it under a lock of its own.
+waits gives its slot back. A sleep may end late: the start after it is then due one interval after the real start.
+
+It knows neither a lock nor a clock. It is changed in place because a check must cost less than a microsecond, which the
+making of a new value does not.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A start reserved `at` seconds; nobody else's lies before `until`."""
+class Slot(NamedTuple):
+    """A start reserved `at` seconds; nobody else's lies before `until`, `interval_s` later."""
 
     at: float
     until: float
+    interval_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class Throttle:
-    """All slots so far, on one clock that never goes back.
+    """All slots, on one clock that never goes back. `reserved` = `started` + `cancelled` + those that wait."""
 
-    `returned` are slots given back between two that are taken. `reserved` = started + cancelled + those that wait.
-    """
+    __slots__ = ("_next_free", "_returned", "cancelled", "last_start", "reserved", "started")
 
-    next_free: float = -math.inf
-    returned: tuple[Slot, ...] = ()
-    reserved: int = 0
-    started: int = 0
-    cancelled: int = 0
+    def __init__(self) -> None:
+        self.reserved = self.started = self.cancelled = 0
+        self.last_start = -math.inf
+        self._next_free = -math.inf
+        self._returned: list[Slot] = []  # slots given back between two that are taken, the earliest first
 
-    def reserve(self, now: float, interval_s: float) -> tuple[Throttle, Slot]:
-        """The earliest slot that is free, `interval_s` before the next one; sleep until its `at`, then `mark` it."""
-        returned = tuple(slot for slot in self.returned if slot.at >= now)
-        if returned:
-            slot, returned, next_free = returned[0], returned[1:], self.next_free
-        else:
-            at = max(now, self.next_free)
-            slot, next_free = Slot(at, at + interval_s), at + interval_s
-        return Throttle(next_free, returned, self.reserved + 1, self.started, self.cancelled), slot
+    @property
+    def waiting(self) -> int:
+        return self.reserved - self.started - self.cancelled
 
-    def mark(self, slot: Slot) -> Throttle:
-        """The task of this slot has started."""
-        return Throttle(self.next_free, self.returned, self.reserved, self.started + 1, self.cancelled)
+    def reserve(self, now: float, interval_s: float) -> Slot:
+        """The earliest slot that is free; sleep until it is `due`, then `mark` it."""
+        self.reserved += 1
+        if self._returned:
+            slot = self._take_returned(now, interval_s)
+            if slot is not None:
+                return slot
+        at = self._next_free
+        after_last = self.last_start + interval_s
+        if at < after_last:
+            at = after_last
+        if at < now:
+            at = now
+        self._next_free = until = at + interval_s
+        return Slot(at, until, interval_s)
 
-    def cancel(self, slot: Slot) -> Throttle:
+    def due(self, slot: Slot) -> float:
+        """When its task may really start: at its time, but an interval after the last real start."""
+        at, _, interval_s = slot
+        after_last = self.last_start + interval_s
+        return at if at > after_last else after_last
+
+    def mark(self, slot: Slot, now: float) -> None:
+        """The task of this slot starts now. Raises ValueError before it is due."""
+        if now < slot[0] or now < self.last_start + slot[2]:
+            raise ValueError(f"a start at {now} is due at {self.due(slot)}")
+        self.started += 1
+        self.last_start = now
+
+    def cancel(self, slot: Slot) -> None:
         """The task of this slot will not start: the slot is there for the next one."""
-        returned = sorted((*self.returned, slot), key=lambda each: each.at)
-        next_free = self.next_free
+        self.cancelled += 1
+        self._returned = sorted((*self._returned, slot))
         # What lies at the end is free time again, also for a start between two slots.
-        while returned and returned[-1].until == next_free:
-            next_free = returned.pop().at
-        return Throttle(next_free, tuple(returned), self.reserved, self.started, self.cancelled + 1)
+        while self._returned and self._returned[-1].until == self._next_free:
+            self._next_free = self._returned.pop().at
+
+    def clear(self) -> None:
+        """Forget the slots that wait, as if they had not been reserved: for a new interval they are reserved anew."""
+        self.reserved -= self.waiting
+        self._next_free = -math.inf
+        self._returned = []
+
+    def _take_returned(self, now: float, interval_s: float) -> Slot | None:
+        self._returned = [slot for slot in self._returned if slot.at >= now]
+        for index, slot in enumerate(self._returned):
+            if slot.interval_s >= interval_s:
+                return self._returned.pop(index)
+        return None
