@@ -21,11 +21,31 @@ from gogrid_desktop.protocol.openai import (
     ChatMessage,
     ChatRequest,
     CompletionRequest,
+    JsonSchemaFormat,
+    ResponseFormat,
     StreamOptions,
 )
 
 _Shape = TypeVar("_Shape", bound=BaseModel)
-_NESTED: Mapping[str, type[BaseModel]] = {"messages": ChatMessage, "stream_options": StreamOptions}
+_NESTED: Mapping[str, type[BaseModel]] = {
+    "messages": ChatMessage,
+    "stream_options": StreamOptions,
+    "response_format": ResponseFormat,
+    "json_schema": JsonSchemaFormat,
+}
+#: Parameters that go to the sampler as they are.
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "penalty_last_n",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "grammar",
+)
 
 DEFAULT_MAX_TOKENS = 4096
 DEFAULT_DEADLINE_S = 600.0
@@ -123,7 +143,7 @@ def submission(
     """
     limit = body.token_limit if body.token_limit is not None else DEFAULT_MAX_TOKENS
     seed = random_seed if body.seed is None else body.seed
-    asked = {name: getattr(body, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+    asked = {name: getattr(body, name) for name in _SAMPLING} | {"json_schema": body.schema_of_answer}
     common: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     params = tuple(
         SamplingParams(
@@ -179,7 +199,7 @@ def _refusal(shape: type[BaseModel], error: ErrorDetails) -> ApiError:
 
 def _allowed(shape: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """The description of the field at `loc` or, inside a field without a model of its own, of that field."""
-    field = shape.model_fields.get(str(loc[0])) if loc else None
+    field = next((one for name, one in shape.model_fields.items() if loc and loc[0] in (name, one.alias)), None)
     rest = tuple(part for part in loc[1:] if isinstance(part, str))
     if rest and loc[0] in _NESTED:
         return _allowed(_NESTED[str(loc[0])], rest)
@@ -187,7 +207,8 @@ def _allowed(shape: type[BaseModel], loc: tuple[int | str, ...]) -> str:
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
-    """`("messages", 0, "role")` as `messages[0].role`."""
+    """`("messages", 0, "role")` as `messages[0].role`; pydantic's mark of a bad key is left out."""
+    loc = tuple(part for part in loc if part != "[key]")
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
 
 

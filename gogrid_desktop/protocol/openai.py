@@ -2,15 +2,21 @@
 
 A field's description completes the sentence "<field> = <value> is not allowed: ...": rule and words stand in one place.
 A parameter that would have no effect here is refused unless its value asks for nothing: silence would be a lie.
-Source: the API reference of `POST /v1/chat/completions` and `POST /v1/completions`; `top_k` and `min_p` are ours.
+Source: the API reference of `POST /v1/chat/completions` and `POST /v1/completions`; `top_k`, `min_p`,
+`repetition_penalty`, `penalty_last_n` and `grammar` are ours.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from gogrid_desktop.core import gbnf
+from gogrid_desktop.core.json_schema import ANY_OBJECT, SchemaError, grammar_of
+from gogrid_desktop.protocol.grid import MAX_BIASES, Bias, Penalty, PenaltyWindow, RepetitionPenalty
 
 MAX_CHOICES = 16
 MAX_STOPS = 4
@@ -18,14 +24,45 @@ NOT_OFFERED = "not_offered"
 CONFLICT = "conflict"
 
 
-def _only(*neutral: object) -> BeforeValidator:
+def _only(*neutral: object, words: Literal["not offered yet", "not offered"] = "not offered yet") -> BeforeValidator:
     """A parameter that we do not offer: any value but a neutral one is refused. `1` and `True` are told apart."""
 
     def check(value: object) -> None:
         if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (None, *neutral)):
-            raise PydanticCustomError(NOT_OFFERED, "is not offered yet; leave it out")
+            raise PydanticCustomError(NOT_OFFERED, "is {words}; leave it out", {"words": words})
 
     return BeforeValidator(check)
+
+
+def _never(*neutral: object) -> BeforeValidator:
+    """A sampler of llama.cpp that we do not have: draws depend on seed, choice, position and tokens alone."""
+    return _only(*neutral, words="not offered")
+
+
+def _grammar(text: str) -> str:
+    try:
+        gbnf.check(text)
+    except gbnf.GrammarError as error:
+        raise _conflict("grammar", f"grammar is not usable: {str(error).rstrip('.')}") from error
+    return text
+
+
+def _usable_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        grammar_of(_compact(schema))
+    except SchemaError as error:
+        param = ".".join(filter(None, ("response_format.json_schema.schema", error.path)))
+        raise _conflict(param, f"{param} {error.problem}") from error
+    return schema
+
+
+def _compact(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+
+
+def _conflict(param: str, words: str) -> PydanticCustomError:
+    """A refusal in words of its own (a sentence without its full stop)."""
+    return PydanticCustomError(CONFLICT, "{words}", {"param": param, "words": words})
 
 
 def _plain_text(value: object) -> object:
@@ -98,6 +135,40 @@ class StreamOptions(_Body):
     include_obfuscation: _Flag = None
 
 
+class JsonSchemaFormat(_Body):
+    """`schema`: the JSON Schema that the answer keeps to, `strict` or not."""
+
+    name: Annotated[str, Field(description="a string")]
+    description: _Text = None
+    schema_: Annotated[
+        dict[str, Any], AfterValidator(_usable_schema), Field(alias="schema", description="a JSON Schema, an object")
+    ]
+    strict: _Flag = None
+
+
+class ResponseFormat(_Body):
+    type: Annotated[
+        Literal["text", "json_object", "json_schema"], Field(description="text, json_object or json_schema")
+    ]
+    json_schema: Annotated[
+        JsonSchemaFormat | None, Field(description='an object such as {"name": "answer", "schema": {...}}')
+    ] = None
+
+    @model_validator(mode="after")
+    def _schema_with_its_type(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            words = "response_format.json_schema is sent with type = json_schema, and only with it"
+            raise _conflict("response_format.json_schema", words)
+        return self
+
+    @property
+    def schema_of_answer(self) -> str | None:
+        """JSON Schema as JSON; None for plain text."""
+        if self.json_schema is not None:
+            return _compact(self.json_schema.schema_)
+        return ANY_OBJECT if self.type == "json_object" else None
+
+
 class GenerationRequest(_Body):
     """What chat and completions share. Absent and null are the same; defaults are those of `SamplingParams`."""
 
@@ -133,16 +204,61 @@ class GenerationRequest(_Body):
     safety_identifier: _Text = None
     service_tier: Annotated[Literal["auto", "default"] | None, Field(description="auto or default")] = None
 
-    frequency_penalty: Annotated[None, _only(0)] = None
-    presence_penalty: Annotated[None, _only(0)] = None
-    repetition_penalty: Annotated[None, _only(1)] = None
-    logit_bias: Annotated[None, _only({})] = None
+    frequency_penalty: Annotated[Penalty | None, Field(description="a number from -2 to 2")] = None
+    presence_penalty: Annotated[Penalty | None, Field(description="a number from -2 to 2")] = None
+    repetition_penalty: Annotated[RepetitionPenalty | None, Field(description="a number from 0.1 to 10; 1 is none")] = (
+        None
+    )
+    penalty_last_n: Annotated[
+        PenaltyWindow | None,
+        Field(description="of how many tokens repetition_penalty counts, a whole number; -1: of all"),
+    ] = None
+    logit_bias: Annotated[
+        Annotated[dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Bias], Field(max_length=MAX_BIASES)] | None,
+        Field(description=f"at most {MAX_BIASES} numbers from -100 to 100 by token id, a whole number in quotes"),
+    ] = None
+    grammar: Annotated[
+        Annotated[str, Field(min_length=1, max_length=gbnf.MAX_CHARS), AfterValidator(_grammar)] | None,
+        Field(description=f"a GBNF text of at most {gbnf.MAX_CHARS:,} characters"),
+    ] = None
+    response_format: Annotated[
+        ResponseFormat | None, Field(description='an object such as {"type": "json_object"}')
+    ] = None
+
+    adaptive_decay: Annotated[None, _never()] = None
+    adaptive_target: Annotated[None, _never(-1)] = None
+    dry_allowed_length: Annotated[None, _never()] = None
+    dry_base: Annotated[None, _never()] = None
+    dry_multiplier: Annotated[None, _never(0)] = None
+    dry_penalty_last_n: Annotated[None, _never()] = None
+    dry_sequence_breakers: Annotated[None, _never()] = None
+    dynatemp_exponent: Annotated[None, _never()] = None
+    dynatemp_range: Annotated[None, _never(0)] = None
+    mirostat: Annotated[None, _never(0)] = None
+    mirostat_eta: Annotated[None, _never()] = None
+    mirostat_tau: Annotated[None, _never()] = None
+    samplers: Annotated[None, _never()] = None
+    top_n_sigma: Annotated[None, _never(-1)] = None
+    typical_p: Annotated[None, _never(1)] = None
+    xtc_probability: Annotated[None, _never(0)] = None
+    xtc_threshold: Annotated[None, _never()] = None
 
     @model_validator(mode="after")
     def _options_need_a_stream(self) -> GenerationRequest:
         if self.stream_options is not None and not self.stream:
-            raise PydanticCustomError(CONFLICT, "stream_options needs stream = true", {"param": "stream_options"})
+            raise _conflict("stream_options", "stream_options needs stream = true")
         return self
+
+    @model_validator(mode="after")
+    def _one_grammar(self) -> GenerationRequest:
+        if self.grammar is not None and self.schema_of_answer is not None:
+            raise _conflict("grammar", "grammar and response_format are both set; send one of them")
+        return self
+
+    @property
+    def schema_of_answer(self) -> str | None:
+        """JSON Schema that the answer keeps to, as JSON; None where there is none."""
+        return self.response_format.schema_of_answer if self.response_format is not None else None
 
     @property
     def token_limit(self) -> int | None:
@@ -171,7 +287,6 @@ class ChatRequest(GenerationRequest):
     prompt_cache_options: Annotated[None, _only()] = None
     prompt_cache_retention: Annotated[None, _only()] = None
     reasoning_effort: Annotated[None, _only("none")] = None
-    response_format: Annotated[None, _only({"type": "text"})] = None
     store: Annotated[None, _only(False)] = None
     tool_choice: Annotated[None, _only("none", "auto")] = None
     tools: Annotated[None, _only([])] = None
@@ -182,11 +297,8 @@ class ChatRequest(GenerationRequest):
     @model_validator(mode="after")
     def _one_limit(self) -> ChatRequest:
         if None not in (limits := (self.max_tokens, self.max_completion_tokens)) and limits[0] != limits[1]:
-            raise PydanticCustomError(
-                CONFLICT,
-                "max_tokens = {old} and max_completion_tokens = {new} differ; send one of them",
-                {"param": "max_completion_tokens", "old": limits[0], "new": limits[1]},
-            )
+            words = f"max_tokens = {limits[0]} and max_completion_tokens = {limits[1]} differ; send one of them"
+            raise _conflict("max_completion_tokens", words)
         return self
 
     @property

@@ -122,13 +122,8 @@ def test_parameters_that_ask_for_nothing_are_taken(fields: dict[str, Any]) -> No
 NOT_YET = [
     {"tools": [{"type": "function", "function": {"name": "f"}}]},
     {"tool_choice": "required"},
-    {"response_format": {"type": "json_object"}},
     {"logprobs": True},
     {"top_logprobs": 2},
-    {"logit_bias": {"1": 1}},
-    {"presence_penalty": 0.1},
-    {"frequency_penalty": -1},
-    {"frequency_penalty": False},
     {"store": True},
     {"audio": {}},
     {"modalities": ["audio"]},
@@ -154,6 +149,132 @@ def test_parameters_of_completions_without_effect_here_are_refused_by_name(field
     error = refused(completion_body(**fields), completion=True)
     assert (error.status, error.code, error.param) == (400, "unsupported_parameter", next(iter(fields)))
     assert "not offered yet" in str(error)
+
+
+NEVER = [
+    {"xtc_probability": 0.5},
+    {"xtc_threshold": 0.1},
+    {"mirostat": 2},
+    {"mirostat_tau": 5.0},
+    {"mirostat_eta": 0.1},
+    {"adaptive_target": 0.5},
+    {"adaptive_decay": 0.9},
+    {"typical_p": 0.9},
+    {"dynatemp_range": 0.5},
+    {"dynatemp_exponent": 1.0},
+    {"dry_multiplier": 0.8},
+    {"dry_base": 1.75},
+    {"dry_allowed_length": 2},
+    {"dry_penalty_last_n": -1},
+    {"dry_sequence_breakers": ["\n"]},
+    {"top_n_sigma": 1.0},
+    {"samplers": ["xtc"]},
+]
+
+
+@pytest.mark.parametrize("fields", NEVER)
+def test_a_sampler_that_there_is_not_is_refused_by_name(fields: dict[str, Any]) -> None:
+    (name,) = fields
+    for error in (refused(chat_body(**fields)), refused(completion_body(**fields), completion=True)):
+        assert (error.status, error.code, error.param) == (400, "unsupported_parameter", name)
+        assert str(error) == f"{name} is not offered; leave it out."
+
+
+def test_a_sampler_that_there_is_not_may_be_turned_off() -> None:
+    off = {"xtc_probability": 0, "mirostat": 0, "typical_p": 1.0, "dynatemp_range": 0, "dry_multiplier": 0.0}
+    assert submit(chat_body(**off, adaptive_target=-1, top_n_sigma=-1)).params[0] == submit(chat_body()).params[0]
+
+
+def test_penalties_and_bias_reach_the_sampler() -> None:
+    made = submit(
+        chat_body(
+            frequency_penalty=1.5,
+            presence_penalty=-2,
+            repetition_penalty=1.1,
+            penalty_last_n=-1,
+            logit_bias={"7": -100, "12": 0.5},
+        )
+    )
+    (params,) = made.params
+    assert (params.frequency_penalty, params.presence_penalty, params.repetition_penalty) == (1.5, -2, 1.1)
+    assert (params.penalty_last_n, params.logit_bias) == (-1, {7: -100, 12: 0.5})
+
+
+def schema_format(schema: Any, **more: Any) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, **more}}}
+
+
+def test_a_schema_a_json_object_or_a_grammar_reaches_the_sampler() -> None:
+    schema = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "null"}}}
+    for raw, completion in (
+        (chat_body(**schema_format(schema, strict=True)), False),
+        (completion_body(**schema_format(schema)), True),
+    ):
+        (params,) = submit(raw, completion=completion).params
+        assert params.json_schema is not None
+        assert list(json.loads(params.json_schema)["properties"]) == ["b", "a"]  # their order is the answer's
+    assert submit(chat_body(response_format={"type": "json_object"})).params[0].json_schema == '{"type": "object"}'
+    assert submit(chat_body(grammar='root ::= "yes" | "no"')).params[0].grammar == 'root ::= "yes" | "no"'
+
+
+def test_a_body_with_a_schema_is_the_same_as_itself_and_as_no_other() -> None:
+    bodies = [
+        face.parse_chat(chat_body(**schema_format(schema)))
+        for schema in ({"type": "string"}, {"type": "string"}, {"type": "null"})
+    ]
+    one, same, other = map(face.body_hash, bodies)
+    assert one == same != other
+
+
+BAD_SAMPLING = [
+    ({"frequency_penalty": 2.1}, "frequency_penalty", "frequency_penalty = 2.1 is not allowed: a number from -2 to 2."),
+    ({"frequency_penalty": False}, "frequency_penalty", "frequency_penalty = False is not"),
+    ({"presence_penalty": -3}, "presence_penalty", "a number from -2 to 2"),
+    ({"repetition_penalty": 0}, "repetition_penalty", "a number from 0.1 to 10"),
+    ({"penalty_last_n": -2}, "penalty_last_n", "penalty_last_n = -2 is not"),
+    ({"logit_bias": {"1": 101}}, "logit_bias.1", "logit_bias.1 = 101 is not allowed: at most 1024 numbers"),
+    ({"logit_bias": {"the": 1}}, "logit_bias.the", "by token id"),
+    ({"logit_bias": [1]}, "logit_bias", "logit_bias = [1] is not"),
+    ({"logit_bias": {str(i): 1 for i in range(1025)}}, "logit_bias", "at most 1024"),
+    ({"grammar": ""}, "grammar", "a GBNF text of at most 32,768 characters"),
+    (
+        {"grammar": "root ::= a"},
+        "grammar",
+        "grammar is not usable: The grammar refers to a rule a that it does not have.",
+    ),
+    ({"grammar": 'root ::= "a"', "response_format": {"type": "json_object"}}, "grammar", "send one of them"),
+    ({"response_format": {"type": "xml"}}, "response_format.type", "text, json_object or json_schema"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "is sent with type = json_schema"),
+    ({"response_format": "json"}, "response_format", "an object such as"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+        "response_format.json_schema.schema",
+        "response_format.json_schema.schema is missing: send a JSON Schema, an object.",
+    ),
+    (
+        schema_format({"properties": {"age": {"type": "number", "multipleOf": 5}}}),
+        "response_format.json_schema.schema.properties.age.multipleOf",
+        "schema.properties.age.multipleOf is not offered; leave it out.",
+    ),
+    (
+        schema_format({"type": "array", "minItems": 10**9}),
+        "response_format.json_schema.schema.minItems",
+        "from 0 to 500",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "param", "words"), BAD_SAMPLING)
+def test_bad_sampling_is_a_400_that_names_field_value_and_what_is_allowed(
+    fields: dict[str, Any], param: str, words: str
+) -> None:
+    error = refused(chat_body(**fields))
+    assert (error.status, error.code in ("invalid_value", "missing_required_parameter"), error.param) == (
+        400,
+        True,
+        param,
+    )
+    assert words in str(error)
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:"}}
