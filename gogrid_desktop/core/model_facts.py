@@ -83,6 +83,7 @@ class ModelFacts:
     pooling: str
     caches: bool
     recurrent_values: int
+    parameters: int
     quantization: Quantization
     layer_bytes: tuple[int, ...]
     input_bytes: int
@@ -155,6 +156,7 @@ def facts_of(
         pooling=POOLING.get(sizes["pooling_type"], "") if f"{architecture}.pooling_type" in metadata else "",
         caches=architecture not in _NO_CACHE,
         recurrent_values=_recurrent_values(sizes, embedding, heads),
+        parameters=sum(tensor.values for tensor in tensors),
         quantization=quantization_of(
             file_type if isinstance(file_type, int) else None, ((t.kind, t.values, t.size_bytes) for t in tensors)
         ),

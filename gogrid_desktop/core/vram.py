@@ -322,7 +322,7 @@ def _why(
         f"{_named(share.index)} ({gib(share.total_bytes)} of {gib(room[share.index])})" for share in shares
     )
     layers = facts.layers + 1
-    what = f"All {layers} layers in {places}" if count in (0, layers) else f"{count} of {layers} layers in {places}"
+    what = f"all {layers} layers in {places}" if count in (0, layers) else f"{count} of {layers} layers in {places}"
     given_up = []
     if slots < wish.slots:
         given_up.append(f"{slots} slots instead of {wish.slots}")

@@ -52,6 +52,7 @@ def model(
         pooling="",
         caches=True,
         recurrent_values=recurrent,
+        parameters=8_000_000_000,
         quantization=Quantization("Q4_K_M", "4-bit", 4.5),
         layer_bytes=(layer_mib * MIB,) * layers,
         input_bytes=output_mib * MIB,
@@ -206,7 +207,7 @@ def test_endless_memory_gives_the_whole_wish() -> None:
     made = plan(EIGHT, WISH, spaces([2**64 - 1]), PLENTY, compute_at_most(EIGHT, 520))
     assert isinstance(made, Plan)
     assert (made.gpu_layers, made.kv_type, made.context, made.slots) == (33, KvType.F16, 4096, 8)
-    assert made.why.startswith("All 33 layers in GPU 0 (") and "to fit" not in made.why
+    assert made.why.startswith("all 33 layers in GPU 0 (") and "to fit" not in made.why
 
 
 def given_up(made: Plan, wish: Wish) -> list[str]:
@@ -249,7 +250,7 @@ def test_less_than_half_of_the_layers_on_a_gpu_is_no_plan_unless_the_person_says
     few = plan(EIGHT, replace(WISH, most_gpu_layers=5), spaces([2 * GIB]), PLENTY, compute)
     assert isinstance(few, Plan) and few.gpu_layers == 5
     none = plan(EIGHT, replace(WISH, most_gpu_layers=0), spaces([2 * GIB]), PLENTY, compute)
-    assert isinstance(none, Plan) and none.shares == () and none.why.startswith("All 33 layers in memory (")
+    assert isinstance(none, Plan) and none.shares == () and none.why.startswith("all 33 layers in memory (")
 
 
 def test_it_is_said_when_the_hosts_memory_is_what_lacks() -> None:
