@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from enum import Enum
 from pydantic import ValidationError
 
 from gogrid_desktop.errors import WorkerError
+from gogrid_desktop.system.mps import MEMORY, PRIORITY, THREADS
 from gogrid_desktop.worker import messages as w
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,12 @@ _ENV_PREFIXES = ("LC_", "CUDA_", "GGML_", "HSA_", "HIP_", "ROCR_", "VK_", "OMP_"
 _FAULTS = {
     getattr(signal, name) for name in ("SIGABRT", "SIGSEGV", "SIGILL", "SIGBUS", "SIGFPE") if hasattr(signal, name)
 }
+#: Of system/mps, whose variables these are.
+MPS_LIMITS = (THREADS, MEMORY, PRIORITY)
+#: An agent without a console must not open one for its worker.
+_NO_WINDOW = int(getattr(subprocess, "CREATE_NO_WINDOW", 0))  # Windows alone has it
+#: Memory must be back within a second (row A14), so that the daemon gets the smaller part of it.
+BEFORE_KILL_S = 0.4
 STDERR_LINES = 40
 
 
@@ -52,9 +60,15 @@ class Death(Enum):
     FAULT = "fault"  # a fault of its own, or a hang: suspects the jobs that ran in it
 
 
-def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of `environ` that a worker may see."""
-    return {k: v for k, v in environ.items() if k in _ENV or k.startswith(_ENV_PREFIXES)} | {"GGML_NO_BACKTRACE": "1"}
+def worker_environment(environ: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The part of `environ` that a worker may see, and what is added to it.
+
+    Limits of an MPS client that the agent itself was started with are not the worker's: its own come in `extra`.
+    """
+    seen = {k: v for k, v in environ.items() if k in _ENV or k.startswith(_ENV_PREFIXES)}
+    for name in MPS_LIMITS:
+        seen.pop(name, None)
+    return seen | {"GGML_NO_BACKTRACE": "1"} | dict(extra or {})
 
 
 def cause_of_death(returncode: int, *, asked: bool, hung: bool) -> Death:
@@ -71,9 +85,24 @@ def cause_of_death(returncode: int, *, asked: bool, hung: bool) -> Death:
 class Supervisor:
     """One worker process at a time. `run_once` starts one and returns how it ended."""
 
-    def __init__(self, on_event: Callable[[w.Event], None], command: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        on_event: Callable[[w.Event], None],
+        command: tuple[str, ...] = (),
+        environment: Callable[[], Mapping[str, str]] = dict,
+        before_kill: Callable[[int], object] | None = None,
+    ) -> None:
+        """`environment` is asked before each start for what to add; it may block for seconds, and refuse by raising.
+
+        `before_kill` is given the pid of a client of MPS that is to be killed; it may block, but is not waited for
+        longer than `BEFORE_KILL_S`.
+        """
         self._on_event = on_event
         self._command = command or (sys.executable, "-m", "gogrid_desktop.worker")
+        self._environment = environment
+        self._before_kill = before_kill
+        self._extra: Mapping[str, str] = {}
+        self._killing: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._asked = False
         self._hung = False
@@ -85,16 +114,21 @@ class Supervisor:
         return self._process.pid if self._process is not None else None
 
     async def run_once(self) -> Death:
-        """Start a worker and serve it until it ends. Raises OSError when it cannot be started."""
+        """Start a worker and serve it until it ends.
+
+        Raises OSError when it cannot be started, GoGridError when `environment` refuses.
+        """
         self._asked = self._hung = False
+        self._extra = await asyncio.to_thread(self._environment)
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=w.MAX_LINE_BYTES,
-            env=worker_environment(os.environ),
+            env=worker_environment(os.environ, self._extra),
             start_new_session=True,
+            creationflags=_NO_WINDOW,
         )
         self._process = process
         words = asyncio.create_task(self._listen(process), name="worker-stderr")
@@ -104,7 +138,7 @@ class Supervisor:
         finally:
             self._process = None
             if process.returncode is None:
-                process.kill()
+                await self._end(process)
                 await process.wait()
             words.cancel()
         death = cause_of_death(returncode, asked=self._asked, hung=self._hung)
@@ -123,8 +157,29 @@ class Supervisor:
         """End it at once: its memory comes back whatever it is doing."""
         self._hung = self._hung or hung
         self._asked = not hung
-        if self._process is not None and self._process.returncode is None:
+        if self._process is None or self._process.returncode is not None:
+            return
+        if self._asks_first:
+            self._killing = self._killing or asyncio.create_task(self._end(self._process), name="worker-kill")
+        else:
             self._process.kill()
+
+    @property
+    def _asks_first(self) -> bool:
+        """A client of MPS that is killed in the middle of its work can take the other clients with it."""
+        return self._before_kill is not None and any(name in self._extra for name in MPS_LIMITS)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Kill it; a client of MPS not before the daemon had time to end its work on the GPU."""
+        try:
+            if self._before_kill is not None and self._asks_first:
+                await asyncio.wait_for(asyncio.to_thread(self._before_kill, process.pid), BEFORE_KILL_S)
+        except TimeoutError:
+            log.warning("the MPS daemon did not end the worker's work within %.1f s", BEFORE_KILL_S)
+        finally:
+            self._killing = None
+            if process.returncode is None:
+                process.kill()
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from gogrid_desktop.config.settings import Settings
+from gogrid_desktop.config.settings import Allowed, Settings
 from gogrid_desktop.errors import ConfigError
 
 _UNITS = {"_ms": " ms", "_s": " s", "_tokens": " tokens"}
@@ -38,6 +38,8 @@ def allowed(name: str) -> str:
     if field.annotation is bool:
         return "true or false"
     bounds = {type(bound): bound for bound in field.metadata}
+    if Allowed in bounds:
+        return str(bounds[Allowed].words)
     if Ge in bounds and Le in bounds:
         unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
         kind = "a number" if field.annotation is float else "a whole number"

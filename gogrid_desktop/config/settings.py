@@ -6,12 +6,15 @@ the command line, the settings page and every error say the same.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gogrid_desktop.core.activity import Preferences, Role
+from gogrid_desktop.core.cpus import format_cpus, parse_cpus
+from gogrid_desktop.core.mps import PERCENT, refused_memory, refused_percent
 from gogrid_desktop.core.profiles import PROFILE_LIMITS, Limits, Profile
 from gogrid_desktop.core.windows import DEFAULT_ROWS, format_grid, parse_grid
 
@@ -36,6 +39,30 @@ def _address(value: str) -> str:
 
 def _no_folder(value: object) -> object:
     return None if value == "" else value
+
+
+def _cpus(text: str) -> str:
+    return format_cpus(parse_cpus(text))
+
+
+def _mps_percent(percent: int) -> int:
+    if why := refused_percent(percent):
+        raise ValueError(why)
+    return percent
+
+
+def _mps_memory(limits: tuple[int, ...]) -> tuple[int, ...]:
+    for mib in limits:
+        if why := refused_memory(mib):
+            raise ValueError(why)
+    return limits
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Beside a type: what the setting may be, in words, where its bounds do not say it."""
+
+    words: str
 
 
 class Section(BaseModel):
@@ -106,11 +133,37 @@ class Models(Section):
     )
     context_tokens: int = Field(4096, ge=256, le=1_048_576, description="longest prompt and answer together")
     slots: int = Field(8, ge=1, le=64, description="most requests at once")
+    unload_after_s: int = Field(
+        600, ge=30, le=604_800, description="a model that nobody asked for gives its memory back"
+    )
 
 
 class Worker(Section):
     threads: int = Field(0, ge=0, le=1024, description="processor threads; 0: as many as there are cores")
     gpu_layers: int = Field(-1, ge=-1, le=10_000, description="model layers on the GPU; -1: all")
+    cpus: Annotated[str, AfterValidator(_cpus)] = Field(
+        "", max_length=1000, description="CPUs to run on, such as 0-3,8; empty: any. A new worker takes it up"
+    )
+    numa: Literal["off", "distribute", "isolate", "numactl"] = Field(
+        "off", description="several processor sockets: spread over all, stay on one, or as numactl set it"
+    )
+    mmap: bool = Field(True, description="map the model's file into memory instead of reading it")
+    mlock: bool = Field(False, description="keep the model from being swapped out")
+    huge_pages: bool = Field(
+        False, description="ask Linux for large pages for memory that is not mapped from a file (worker.mmap false)"
+    )
+
+
+class Mps(Section):
+    """Limits through CUDA's Multi-Process Service; they count where a GPU is used."""
+
+    enabled: bool = Field(False, description="run the worker as a client of the MPS daemon; Linux alone")
+    thread_percent: Annotated[int, AfterValidator(_mps_percent), Allowed(PERCENT)] = Field(
+        100, description="share of the GPU's threads"
+    )
+    memory_mib: Annotated[
+        tuple[int, ...], BeforeValidator(_listed), AfterValidator(_mps_memory), Allowed(refused_memory(0))
+    ] = Field((), description="GPU memory: one value for all GPUs, or one for each; empty: no limit")
 
 
 class Secrets(Section):
@@ -134,6 +187,7 @@ class Settings(Section):
     grid: Grid = Grid()
     models: Models = Models()
     worker: Worker = Worker()
+    mps: Mps = Mps()
     secrets: Secrets = Secrets()
     log: Log = Log()
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gogrid_desktop.core.mps import refused_memory, refused_percent
 from gogrid_desktop.errors import BadInput
 from gogrid_desktop.system.gpu import Gpu
 
@@ -18,7 +19,6 @@ THREADS: Final = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"
 MEMORY: Final = "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"
 PRIORITY: Final = "CUDA_MPS_CLIENT_PRIORITY"
 BELOW_NORMAL: Final = "1"
-LEAST_MIB: Final = 512
 _MIB: Final = 2**20
 
 
@@ -43,7 +43,8 @@ class MpsDaemon(Protocol):
 def visible(gpus: Sequence[Gpu], listed: str | None) -> tuple[Gpu | None, ...]:
     """The devices that a process sees, in its own numbering. `listed`: CUDA_VISIBLE_DEVICES, None where it is not set.
 
-    None stands for a device that is named by its UUID. As for CUDA, the list ends at the first that does not exist.
+    None stands for a device with a UUID that no GPU has, as a part of one (MIG) does. As for CUDA, the list ends at the
+    first number that does not exist, and the beginning of a UUID will do.
     """
     if listed is None:
         return tuple(gpus)
@@ -51,7 +52,7 @@ def visible(gpus: Sequence[Gpu], listed: str | None) -> tuple[Gpu | None, ...]:
     seen: list[Gpu | None] = []
     for name in (name.strip() for name in listed.split(",")):
         if name.startswith(("GPU-", "MIG-")):
-            seen.append(None)
+            seen.append(next((gpu for gpu in gpus if gpu.uuid.startswith(name)), None))
         elif name.isdigit() and int(name) in by_index:
             seen.append(by_index[int(name)])
         else:
@@ -64,17 +65,15 @@ def variables(thread_percent: int, memory_mib: Sequence[int], devices: Sequence[
 
     Raises BadInput for what no daemon would take, and for more memory than a device has.
     """
-    if not 1 <= thread_percent <= 100:
-        raise BadInput("mps.thread_percent", thread_percent, "a whole number from 1 to 100")
+    if why := refused_percent(thread_percent):
+        raise BadInput("mps.thread_percent", thread_percent, why)
     limits = list(memory_mib) * len(devices) if len(memory_mib) == 1 else list(memory_mib)
     if limits and len(limits) != len(devices):
         allowed = f"one value for all devices, or one for each of the {len(devices)} that the worker sees"
         raise BadInput("mps.memory_mib", ",".join(map(str, memory_mib)), allowed)
     for mib, device in zip(limits, devices, strict=bool(limits)):
-        most = device.vram_total_bytes // _MIB if device is not None else None
-        if mib < LEAST_MIB or (most is not None and mib > most):
-            upper = "" if device is None else f" to {most}, the memory of {device.name}"
-            raise BadInput("mps.memory_mib", mib, f"a whole number from {LEAST_MIB}{upper}, in MiB")
+        if why := refused_memory(mib, device.vram_total_bytes // _MIB if device is not None else None):
+            raise BadInput("mps.memory_mib", mib, why)
     found = {THREADS: str(thread_percent), PRIORITY: BELOW_NORMAL}
     if limits:
         found[MEMORY] = ",".join(f"{index}={mib}M" for index, mib in enumerate(limits))
