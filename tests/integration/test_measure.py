@@ -1,0 +1,110 @@
+"""What the header says against what llama.cpp lays out of the same file, without allocating any of it."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import llama_cpp.llama_cpp as c
+import pytest
+from fixtures_gguf import SHAPES
+
+from gogrid_desktop.agent import measuring
+from gogrid_desktop.agent.models import ModelFile
+from gogrid_desktop.agent.planning import OnDisk
+from gogrid_desktop.config.settings import Settings
+from gogrid_desktop.core.memory_need import KvType, cache_bytes, compute_at_most
+from gogrid_desktop.gguf import read_header
+from gogrid_desktop.paths import starter_model
+
+pytestmark = pytest.mark.model
+
+MIB = 2**20
+NAMES = ("tiny", "1b", "8b", "8b-8bit", "70b")
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("shapes")
+    starter = starter_model()
+    assert starter is not None, "the starter model is not installed"
+    return {name: SHAPES[name].write(folder / f"{name}.gguf") for name in NAMES} | {"starter": starter}
+
+
+def on_disk(path: Path) -> OnDisk:
+    return OnDisk(path.stem, ModelFile(path, "a" * 64, path.stat().st_size), read_header(path))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "starter"])
+async def test_the_bound_of_the_computation_lies_above_what_llama_cpp_lays_out(
+    paths: dict[str, Path], name: str
+) -> None:
+    settings = Settings()
+    model = await measuring.measure(on_disk(paths[name]), settings)
+    assert model.compute is not None
+    bound = compute_at_most(model.facts, measuring.STEP_ROWS + settings.models.slots)
+    for cells in (2048, 4096, 16_384):
+        assert model.compute.at(cells) <= bound.at(cells) <= 4 * model.compute.at(cells) + 64 * MIB
+
+
+@pytest.mark.parametrize("name", [*NAMES, "starter"])
+@pytest.mark.parametrize("kv_type", list(KvType))
+def test_weights_and_cache_are_counted_as_llama_cpp_counts_them(
+    paths: dict[str, Path], name: str, kv_type: KvType
+) -> None:
+    facts = read_header(paths[name]).facts
+    cells, slots = 4096, 4
+    size, said = laid_out(paths[name], cells, slots, 1 if kv_type is KvType.F16 else 8)
+    counted_once = sum(facts.layer_bytes) + facts.input_bytes + facts.output_bytes
+    tied = facts.input_bytes if facts.output_bytes > facts.input_bytes and counted_once > size else 0
+    assert counted_once - tied == size
+    cache = sum(cache_bytes(facts, layer, cells, slots, kv_type) for layer in range(facts.layers))
+    assert cache / MIB == pytest.approx(said, abs=0.01)
+
+
+def laid_out(path: Path, cells: int, slots: int, kv_type: int) -> tuple[int, float]:
+    """llama.cpp's own figures: bytes of weights, and MiB of cache as its log has them."""
+    lines: list[str] = []
+    log = c.llama_log_callback(lambda _level, text, _data: lines.append(text.decode(errors="replace")))
+    c.llama_log_set(log, ctypes.c_void_p(0))
+    params = c.llama_model_default_params()
+    params.no_alloc, params.load_mode = True, 0
+    model = c.llama_model_load_from_file(str(path).encode(), params)
+    assert model, lines
+    options = c.llama_context_default_params()
+    options.n_ctx, options.n_seq_max, options.kv_unified = cells, slots, True
+    options.type_k = options.type_v = kv_type
+    context = c.llama_init_from_model(model, options)
+    assert context, lines
+    size = int(c.llama_model_size(model))
+    c.llama_free(context)
+    c.llama_model_free(model)
+    c.llama_log_set(c.llama_log_callback(0), ctypes.c_void_p(0))
+    (said,) = re.findall(r"size = +([0-9.]+) MiB \( *\d+ cells", "".join(lines))
+    return size, float(said)
+
+
+async def test_a_model_that_llama_cpp_does_not_know_stays_with_the_bound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shape = replace(SHAPES["tiny"], architecture="nosuchthing")
+    model = on_disk(shape.write(tmp_path / "odd.gguf"))
+    assert await measuring.measure(model, Settings()) == model
+    assert "odd is not measured: The model" in caplog.text
+
+
+async def test_a_file_that_was_cut_off_meanwhile_stays_with_the_bound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = SHAPES["tiny"].write(tmp_path / "cut.gguf")
+    model = on_disk(path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    assert await measuring.measure(model, Settings()) == model
+    assert "is cut off in its tensors" in caplog.text
+
+
+async def test_the_devices_are_asked_of_a_process_of_their_own() -> None:
+    assert "CPU" in await measuring.backends()
