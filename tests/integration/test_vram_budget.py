@@ -1,6 +1,5 @@
 """With NVIDIA's library stood in for, read by the real pynvml: no plan passes its share, whatever others take.
 
-
 The process under test reads the GPUs again before every plan; the stand-in is changed between two of them, and grows
 also between a plan and the check of what is held.
 """
