@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 
 
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 class Claim:
     """`peer_value` is the peer's figure on the same work in the same run (None where there is no peer).
 
-    `bound` says in words what was promised, `holds` whether it was kept.
+    `bound` says in words what was promised, `holds` whether it was kept. The line adds `ratio`, value / peer_value.
     """
 
     bench: str
@@ -24,3 +25,8 @@ class Claim:
     def line(self) -> str:
         ratio = None if not self.peer_value else round(self.value / self.peer_value, 3)
         return json.dumps(asdict(self) | {"ratio": ratio})
+
+
+def note(text: str) -> None:
+    """What a reader of the figures wants to know beside them; standard output carries claims alone."""
+    print(text, file=sys.stderr, flush=True)
