@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from gogrid_desktop.agent.planning import STEP_ROWS, OnDisk, wish_for
+from gogrid_desktop.agent.planning import OnDisk, wish_for
 from gogrid_desktop.agent.supervisor import worker_environment
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.core.memory_need import ComputeCost, kv_types, line_through
 from gogrid_desktop.core.vram import cells_for
 from gogrid_desktop.errors import WorkerError, WorkerStartFailed
 from gogrid_desktop.worker.measure_frames import Measure, Measured, Measurement
+from gogrid_desktop.worker.messages import Load
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,16 @@ async def measure(model: OnDisk, settings: Settings) -> OnDisk:
     """The same with what computing takes; as it was where that cannot be found out, which the log then says."""
     wish = wish_for(model, settings)
     types = kv_types(model.facts)
-    ask = Measure(
+    load = Load(
         path=str(model.file.path),
-        gpu_layers=settings.worker.gpu_layers,
+        sha256=model.file.sha256,
+        context=wish.context,
+        total_context=wish.context,
         slots=wish.slots,
-        rows=STEP_ROWS + wish.slots,
-        cells=(cells_for(wish.least_context, 1), cells_for(wish.context, wish.slots)),
-        kv_types=tuple(kv_type.value for kv_type in types),
+        gpu_layers=settings.worker.gpu_layers,
     )
+    cells = cells_for(wish.least_context, 1, own=True), cells_for(wish.context, wish.slots, own=True)
+    ask = Measure(load=load, cells=cells, kv_types=tuple(kv_type.value for kv_type in types))
     try:
         answer = await _ask(ask)
     except WorkerError as error:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gogrid_desktop.agent.models import ModelFile
-from gogrid_desktop.agent.runner import WantedModel
+from gogrid_desktop.agent.wanted import WantedModel
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.core.memory_need import MIB, ComputeCost, KvType, compute_at_most
 from gogrid_desktop.core.model_facts import ModelFacts
@@ -20,8 +20,8 @@ from gogrid_desktop.gguf import GgufHeader, read_header
 from gogrid_desktop.protocol.grid import CatalogueModel
 from gogrid_desktop.system.gpu import ComputeMode, Gpu, GpuReading
 
-#: At most as many prompt tokens as a step of the worker takes, beside one of each slot.
-STEP_ROWS = 512
+#: Rows of a step of the worker, and those of it that have an output (`worker/llama_engine.py`: a test compares them).
+STEP_ROWS, OUTPUT_ROWS = 512, 32
 #: A shorter context than this is not offered, however little memory there is: few chats fit it.
 LEAST_CONTEXT = 2048
 _HOST = -1
@@ -121,7 +121,7 @@ def plan_for(
     facts, wish = model.facts, wish_for(model, settings)
     gpus = [_space(gpu, limits, machine, held, settings) for gpu in machine.gpus]
     host = Space(_HOST, max(0, _ram_budget(limits, machine) - sum(one.ram_bytes for one in held)))
-    compute = model.compute or compute_at_most(facts, STEP_ROWS + wish.slots)
+    compute = model.compute or compute_bound(model, wish)
     made = plan(facts, wish, gpus, host, compute)
     if isinstance(made, NoFit):
         return NoRoom(f"{model.id} does not fit: {made.why}", made.short_bytes)
@@ -154,6 +154,14 @@ def wish_for(model: OnDisk, settings: Settings) -> Wish:
         least_context=min(context, LEAST_CONTEXT),
         most_gpu_layers=settings.worker.gpu_layers,
     )
+
+
+def compute_bound(model: OnDisk, wish: Wish) -> ComputeCost:
+    """What computing takes at most where it is not measured. A model that pools looks at a whole text in one step."""
+    rows, outputs = max(STEP_ROWS, wish.slots), max(OUTPUT_ROWS, wish.slots)
+    if model.facts.pooling not in ("", "none"):
+        rows = outputs = max(rows, wish.context)
+    return compute_at_most(model.facts, rows, outputs)
 
 
 def choose(

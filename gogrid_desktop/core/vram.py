@@ -6,10 +6,12 @@ variant either fits or does not, more memory never gives a worse plan.
 
 What is given up first, and why in this order:
 
-1. *slots*, down to the wish's least: fewer requests at once, each answered as well and as fast as before;
-2. *context*: some requests are refused, and the coordinator knows another node for them;
-3. *precision of the cache* (f16, then q8_0): every answer is a little less exact;
-4. *layers on the GPU*: every token is several times slower, and the processor is taken instead.
+1. *cells of its own* for each slot: half as many, shared by all, are read a little more slowly, and only when most
+   requests are long at once does one of them have to wait;
+2. *slots*, down to the wish's least: fewer requests at once, each answered as well as before;
+3. *context*: some requests are refused, and the coordinator knows another node for them;
+4. *precision of the cache* (f16, then q8_0): every answer is a little less exact;
+5. *layers on the GPU*: every token is several times slower, and the processor is taken instead.
 
 A plan with less than half of the layers on the GPU is none: the processor would do most of the work, and the person
 lent the GPU. Whoever wants that anyway says so with `worker.gpu_layers`.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gogrid_desktop.core.memory_need import (
@@ -83,12 +85,16 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to hold a model. `cells`: KV cells of all sequences together; `shares`: one for each GPU that is used."""
+    """How to hold a model. `shares`: one for each GPU that is used.
+
+    `cells`: KV cells of all sequences together; `own_cells`: each sequence has its own, and room for a whole context.
+    """
 
     gpu_layers: int
     kv_type: KvType
     context: int
     slots: int
+    own_cells: bool
     cells: int
     shares: tuple[Share, ...]
     host: Share
@@ -103,9 +109,9 @@ class Plan:
         return tuple(float(share.layers) for share in self.shares)
 
     @property
-    def rank(self) -> tuple[int, bool, int, int]:
-        """Larger is better; in the order in which nothing is given up lightly."""
-        return (self.gpu_layers, self.kv_type is KvType.F16, self.context, self.slots)
+    def rank(self) -> tuple[int, bool, int, int, bool]:
+        """Larger is better; what is given up last decides first."""
+        return (self.gpu_layers, self.kv_type is KvType.F16, self.context, self.slots, self.own_cells)
 
     def better_than(self, other: Plan) -> bool:
         return self.rank > other.rank
@@ -153,24 +159,18 @@ def plan(
     """
     gpus = sorted(gpus, key=lambda space: space.index)
     counts = _gpu_layer_counts(facts, wish, gpus)
-    shortest, fewest = min(wish.context, wish.least_context), min(wish.slots, wish.least_slots)
-    least = [_Need(facts, kv, shortest, fewest, compute) for kv in kv_types(facts)]
-    needs: dict[tuple[KvType, int, int], _Need] = {}
+    shortest = _Variant(KvType.F16, min(wish.context, wish.least_context), min(wish.slots, wish.least_slots), False)
+    least = [_Need(facts, replace(shortest, kv_type=kv_type), compute) for kv_type in kv_types(facts)]
+    needs: dict[_Variant, _Need] = {}
     for count in counts:
         if all(_place(need, count, gpus, host) is None for need in least):
             continue
-        for kv_type in kv_types(facts):
-            for context in _halved(wish.context, wish.least_context):
-                for slots in _halved(wish.slots, wish.least_slots):
-                    key = (kv_type, context, slots)
-                    if key not in needs:
-                        needs[key] = _Need(facts, kv_type, context, slots, compute)
-                    placed = _place(needs[key], count, gpus, host)
-                    if placed is not None:
-                        shares = tuple(share for share in placed if share.index >= 0)
-                        cells = needs[key].cells
-                        why = _why(facts, wish, count, kv_type, context, slots, shares or placed, (*gpus, host))
-                        return Plan(count, kv_type, context, slots, cells, shares, placed[-1], why)
+        for variant in _variants(facts, wish):
+            if variant not in needs:
+                needs[variant] = _Need(facts, variant, compute)
+            placed = _place(needs[variant], count, gpus, host)
+            if placed is not None:
+                return _plan(facts, wish, variant, needs[variant].cells, placed, (*gpus, host))
     return _no_fit(least, counts, gpus, host)
 
 
@@ -186,11 +186,38 @@ def _no_fit(least: Sequence[_Need], counts: range, gpus: Sequence[Space], host: 
     return NoFit(needs_bytes, free, f"it needs {gib(needs_bytes)} or more{where}, and {gib(free)}{pieces} may be used")
 
 
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """What is tried, but for the number of layers on GPUs."""
+
+    kv_type: KvType
+    context: int
+    slots: int
+    own_cells: bool
+
+    @property
+    def cells(self) -> int:
+        return cells_for(self.context, self.slots, own=self.own_cells)
+
+
+def _variants(facts: ModelFacts, wish: Wish) -> Iterator[_Variant]:
+    """The best first."""
+    for kv_type in kv_types(facts):
+        for context in _halved(wish.context, wish.least_context):
+            for slots in _halved(wish.slots, wish.least_slots):
+                own = _Variant(kv_type, context, slots, True)
+                yield own
+                shared = replace(own, own_cells=False)
+                if shared.cells < own.cells:
+                    yield shared
+
+
 class _Need:
     """What one variant takes, layer by layer; index `layers` is the output layer."""
 
-    def __init__(self, facts: ModelFacts, kv_type: KvType, context: int, slots: int, compute: ComputeCost) -> None:
-        self.cells = cells_for(context, slots)
+    def __init__(self, facts: ModelFacts, variant: _Variant, compute: ComputeCost) -> None:
+        kv_type, slots = variant.kv_type, variant.slots
+        self.cells = variant.cells
         self.compute_bytes = compute.at(self.cells)
         self.gpu_extra_bytes = GPU_PROCESS_BYTES + scratch_bytes(facts, self.cells, kv_type)
         self.input_bytes = facts.input_bytes
@@ -220,9 +247,13 @@ class _Need:
         return Share(index, count, weights, caches, self.compute_bytes, HOST_PROCESS_BYTES + self.logit_bytes)
 
 
-def cells_for(context: int, slots: int) -> int:
-    """KV cells for so many sequences: half of them may be as long as the context, because few are."""
-    return round_up_cells(context * max(1, slots // 2))
+def cells_for(context: int, slots: int, *, own: bool) -> int:
+    """KV cells for so many sequences: a whole context for each, or for half of them, because few are that long.
+
+    The worker lets sequences share their cells where there are fewer than `slots` x `context`.
+    """
+    shared = round_up_cells(context * max(1, slots // 2))
+    return slots * round_up_cells(context) if own or shared >= slots * context else shared
 
 
 def _place(need: _Need, count: int, gpus: Sequence[Space], host: Space) -> tuple[Share, ...] | None:
@@ -306,33 +337,50 @@ def gib(size: int) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB // 10 else f"{size / MIB:.0f} MiB"
 
 
-def _why(
+def _plan(
     facts: ModelFacts,
     wish: Wish,
-    count: int,
-    kv_type: KvType,
-    context: int,
-    slots: int,
-    shares: Sequence[Share],
+    variant: _Variant,
+    cells: int,
+    placed: tuple[Share, ...],
     spaces: Sequence[Space],
-) -> str:
-    """One sentence, without its full stop."""
+) -> Plan:
+    """The plan with its reason; `placed` ends with the host's share."""
+    *shares, host = placed
+    count = sum(share.layers for share in shares)
     room = {space.index: space.free_bytes for space in spaces}
     places = " and ".join(
-        f"{_named(share.index)} ({gib(share.total_bytes)} of {gib(room[share.index])})" for share in shares
+        f"{_named(share.index)} ({gib(share.total_bytes)} of {gib(room[share.index])})" for share in shares or (host,)
     )
     layers = facts.layers + 1
     what = f"all {layers} layers in {places}" if count in (0, layers) else f"{count} of {layers} layers in {places}"
-    given_up = []
-    if slots < wish.slots:
-        given_up.append(f"{slots} slots instead of {wish.slots}")
-    if context < wish.context:
-        given_up.append(f"{context:,} tokens of context instead of {wish.context:,}")
-    if kv_type is not KvType.F16:
-        given_up.append(f"the cache in {kv_type}")
+    given_up = _given_up(wish, variant)
     if 0 < count < layers and count != wish.most_gpu_layers:
         given_up.append("the other layers in the host's memory")
-    return f"{what}; to fit: {', '.join(given_up)}" if given_up else what
+    return Plan(
+        gpu_layers=count,
+        kv_type=variant.kv_type,
+        context=variant.context,
+        slots=variant.slots,
+        own_cells=variant.own_cells,
+        cells=cells,
+        shares=tuple(shares),
+        host=host,
+        why=f"{what}; to fit: {', '.join(given_up)}" if given_up else what,
+    )
+
+
+def _given_up(wish: Wish, variant: _Variant) -> list[str]:
+    given_up = []
+    if variant.slots < wish.slots:
+        given_up.append(f"{variant.slots} slots instead of {wish.slots}")
+    if not variant.own_cells:
+        given_up.append("cells shared by all slots")
+    if variant.context < wish.context:
+        given_up.append(f"{variant.context:,} tokens of context instead of {wish.context:,}")
+    if variant.kv_type is not KvType.F16:
+        given_up.append(f"the cache in {variant.kv_type}")
+    return given_up
 
 
 def _named(index: int) -> str:

@@ -13,18 +13,19 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import llama_cpp.llama_cpp as c
 
 from gogrid_desktop.errors import GoGridError
 from gogrid_desktop.gguf import read_header
 from gogrid_desktop.worker import llama
+from gogrid_desktop.worker.llama_engine import MOST_ROWS, context_params
 from gogrid_desktop.worker.measure_frames import Measure, Measured, Measurement
-from gogrid_desktop.worker.messages import encode
+from gogrid_desktop.worker.messages import Load, encode
 
 _LINE = re.compile(r"compute buffer size = +([0-9]+\.[0-9]{2}) MiB")
 _HALF_STEP_MIB = 0.005  # the log has two decimals
-_KV_TYPES = {"f16": 1, "q8_0": 8}  # ggml_type
 _NO_MAPPING = 0  # LLAMA_LOAD_MODE_NONE
 
 
@@ -33,24 +34,23 @@ def measure(ask: Measure) -> Measured:
     lines: list[str] = []
     log = llama.LlamaLog(lambda _level, line: lines.append(line))
     backends = llama.backends()
-    if not ask.path:
+    if ask.load is None:
         return Measured(backends=backends)
     try:
-        read_header(Path(ask.path))
+        pooling = read_header(Path(ask.load.path)).facts.pooling
     except GoGridError as error:
         return Measured(backends=backends, problem=str(error))
-    params = c.llama_model_default_params()
+    params = llama.model_params(ask.load)
     params.no_alloc, params.load_mode = True, _NO_MAPPING
-    params.n_gpu_layers = ask.gpu_layers
-    model = c.llama_model_load_from_file(ask.path.encode(), params)
+    model = c.llama_model_load_from_file(ask.load.path.encode(), params)
     if not model:
-        said = log.errors[0] if log.errors else "llama.cpp gave no reason"
-        return Measured(backends=backends, problem=f"The model {ask.path} cannot be opened ({said}).")
+        return Measured(backends=backends, problem=str(llama.load_error(ask.load.path, log.errors)))
     points = []
     for kv_type in ask.kv_types:
         for cells in ask.cells:
             lines.clear()
-            context = c.llama_init_from_model(model, _context_params(ask, cells, kv_type))
+            load = ask.load.model_copy(update={"total_context": cells, "kv_type": kv_type})
+            context = c.llama_init_from_model(model, _context_params(load, pools=pooling not in ("", "none")))
             if context:
                 c.llama_free(context)
                 points.append(Measurement(cells=cells, kv_type=kv_type, compute_bytes=_largest(lines)))
@@ -58,13 +58,13 @@ def measure(ask: Measure) -> Measured:
     return Measured(backends=backends, points=tuple(points))
 
 
-def _context_params(ask: Measure, cells: int, kv_type: str) -> c.llama_context_params:
-    params = c.llama_context_default_params()
-    params.n_ctx = cells
-    params.n_seq_max = ask.slots
+def _context_params(load: Load, *, pools: bool) -> Any:
+    """As the engine has them, with cells shared by all: that takes no less than cells of its own for each."""
+    params = context_params(load, load.slots, whole_rows=max(MOST_ROWS, load.slots))
     params.kv_unified = True
-    params.n_batch = params.n_ubatch = ask.rows
-    params.type_k = params.type_v = _KV_TYPES[kv_type]
+    if pools:
+        params.n_batch = params.n_ubatch = params.n_outputs_max = max(MOST_ROWS, load.slots, load.context)
+        params.embeddings = True
     return params
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gogrid_desktop.worker.messages import Frame
+from gogrid_desktop.worker.messages import Frame, Load
 
 
 class Measure(Frame):
-    """What computing takes for the model at `path`, for each of `cells` (KV cells of all sequences) and `kv_types`.
+    """What computing takes for a load, with each of `cells` (KV cells of all sequences) and each of `kv_types`.
 
-    `rows`: most tokens of a step. Without a path only the devices are asked for.
+    Without a load only the devices are asked for.
     """
 
-    path: str = ""
-    gpu_layers: int = 0
-    slots: int = 1
-    rows: int = 1
+    load: Load | None = None
     cells: tuple[int, ...] = ()
     kv_types: tuple[Literal["f16", "q8_0"], ...] = ("f16",)
 

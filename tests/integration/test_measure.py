@@ -13,11 +13,12 @@ from fixtures_gguf import SHAPES
 
 from gogrid_desktop.agent import measuring
 from gogrid_desktop.agent.models import ModelFile
-from gogrid_desktop.agent.planning import OnDisk
+from gogrid_desktop.agent.planning import OUTPUT_ROWS, STEP_ROWS, OnDisk, compute_bound, wish_for
 from gogrid_desktop.config.settings import Settings
-from gogrid_desktop.core.memory_need import KvType, cache_bytes, compute_at_most
+from gogrid_desktop.core.memory_need import KvType, cache_bytes
 from gogrid_desktop.gguf import read_header
 from gogrid_desktop.paths import starter_model
+from gogrid_desktop.worker import llama_engine
 
 pytestmark = pytest.mark.model
 
@@ -44,7 +45,7 @@ async def test_the_bound_of_the_computation_lies_above_what_llama_cpp_lays_out(
     settings = Settings()
     model = await measuring.measure(on_disk(paths[name]), settings)
     assert model.compute is not None
-    bound = compute_at_most(model.facts, measuring.STEP_ROWS + settings.models.slots)
+    bound = compute_bound(model, wish_for(model, settings))
     for cells in (2048, 4096, 16_384):
         assert model.compute.at(cells) <= bound.at(cells) <= 4 * model.compute.at(cells) + 64 * MIB
 
@@ -104,6 +105,10 @@ async def test_a_file_that_was_cut_off_meanwhile_stays_with_the_bound(
         file.truncate(path.stat().st_size - 1)
     assert await measuring.measure(model, Settings()) == model
     assert "is cut off in its tensors" in caplog.text
+
+
+def test_the_plan_counts_with_the_rows_of_the_workers_steps() -> None:
+    assert (STEP_ROWS, OUTPUT_ROWS) == (llama_engine.MOST_ROWS, llama_engine.OUTPUT_ROWS)
 
 
 async def test_the_devices_are_asked_of_a_process_of_their_own() -> None:

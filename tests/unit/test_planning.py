@@ -89,7 +89,7 @@ def test_a_plan_says_what_the_worker_is_to_be_told(models: dict[str, OnDisk]) ->
     made = planned(models["eight-4"], AGGRESSIVE, machine(gpu(24 * GIB)))
     wanted = made.wanted
     assert (wanted.sha256, wanted.gpu_layers, wanted.kv_type) == (models["eight-4"].file.sha256, 33, "f16")
-    assert (wanted.context, wanted.slots, wanted.total_context) == (4096, 8, 4 * 4096)
+    assert (wanted.context, wanted.slots, wanted.total_context) == (4096, 8, 8 * 4096)
     assert (wanted.gpus, wanted.tensor_split) == (("GPU-0",), ())
     assert made.why.startswith("Q4_K_M, all 33 layers in GPU 0 (")
 

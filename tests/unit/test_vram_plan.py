@@ -204,7 +204,7 @@ def test_nothing_fits_no_memory(facts: ModelFacts, wish: Wish, free: list[int], 
 
 
 def test_endless_memory_gives_the_whole_wish() -> None:
-    made = plan(EIGHT, WISH, spaces([2**64 - 1]), PLENTY, compute_at_most(EIGHT, 520))
+    made = plan(EIGHT, WISH, spaces([2**64 - 1]), PLENTY, compute_at_most(EIGHT, 512, 32))
     assert isinstance(made, Plan)
     assert (made.gpu_layers, made.kv_type, made.context, made.slots) == (33, KvType.F16, 4096, 8)
     assert made.why.startswith("all 33 layers in GPU 0 (") and "to fit" not in made.why
@@ -213,6 +213,7 @@ def test_endless_memory_gives_the_whole_wish() -> None:
 def given_up(made: Plan, wish: Wish) -> list[str]:
     """What the plan has less of, out of slots, context, precision and layers."""
     less = {
+        "cells": not made.own_cells,
         "slots": made.slots < wish.slots,
         "context": made.context < wish.context,
         "precision": made.kv_type is not KvType.F16,
@@ -221,15 +222,18 @@ def given_up(made: Plan, wish: Wish) -> list[str]:
     return [name for name, is_less in less.items() if is_less]
 
 
-def test_slots_go_before_context_context_before_precision_and_precision_before_layers() -> None:
-    seen: list[list[str]] = []
-    for mib in range(9000, 0, -16):
-        made = plan(EIGHT, WISH, spaces([mib * MIB]), PLENTY, compute_at_most(EIGHT, 520))
-        if isinstance(made, Plan) and given_up(made, WISH) not in seen:
-            seen.append(given_up(made, WISH))
-    firsts = [[], ["slots"], ["slots", "context"], ["slots", "context", "precision"]]
-    assert [lost for lost in seen if "layers" not in lost] == firsts
-    assert seen[:4] == firsts and len(seen) > 4
+def test_own_cells_go_before_slots_then_context_then_precision_and_layers_last() -> (
+    None
+):
+    order = ("cells", "slots", "context", "precision", "layers")
+    worst = 0
+    for mib in range(12_000, 0, -16):
+        made = plan(EIGHT, WISH, spaces([mib * MIB]), PLENTY, compute_at_most(EIGHT, 512, 32))
+        if isinstance(made, Plan):
+            now = max((order.index(name) + 1 for name in given_up(made, WISH)), default=0)
+            assert worst <= now <= worst + 1, "less memory costs one thing more at a time, in this order"
+            worst = now
+    assert worst == len(order)
 
 
 def test_a_model_that_one_gpu_holds_is_not_split_and_one_that_it_does_not_hold_is_split_by_room() -> None:
