@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -18,13 +18,19 @@ from filelock import FileLock, Timeout
 from gogrid_desktop.agent import describe
 from gogrid_desktop.agent.clock import Clock, SystemClock, happens
 from gogrid_desktop.agent.governor import Governor
+from gogrid_desktop.agent.keeper import Keeper, Wants
 from gogrid_desktop.agent.leasing import Leasing, Offer
 from gogrid_desktop.agent.membership import Membership, join, node_name
 from gogrid_desktop.agent.models import ModelShelf
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
-from gogrid_desktop.agent.runner import Runner, WantedModel
+from gogrid_desktop.agent.planning import OnDisk
+from gogrid_desktop.agent.pool import WorkerPool
+from gogrid_desktop.agent.runner import Supervise
 from gogrid_desktop.agent.sensors import Sensors
 from gogrid_desktop.agent.session import Session
+from gogrid_desktop.agent.stock import Stock
+from gogrid_desktop.agent.supervisor import Supervisor
+from gogrid_desktop.agent.surroundings import Surroundings
 from gogrid_desktop.agent.tasks import Monitor, stopped_by_signals
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.config.settings import Settings
@@ -36,8 +42,10 @@ from gogrid_desktop.ipc.server import LocalServer
 from gogrid_desktop.paths import AppPaths, private_dir
 from gogrid_desktop.protocol import grid as g
 from gogrid_desktop.system import host
+from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.secrets import SecretStore
+from gogrid_desktop.worker import messages as w
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +62,7 @@ class Parts:
     store: SettingsStore
     secrets: Callable[[bool], SecretStore]  # given whether a file (0600) may stand in for the keyring
     idle_probes: Sequence[IdleProbe]
+    gpus: GpuProbe
     clock: Clock
     allow_plaintext: bool = False
     worker_command: tuple[str, ...] = ()
@@ -66,7 +75,19 @@ def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
         return host.secret_store(paths.state, allow_plaintext=plaintext)
 
     store = SettingsStore(paths.settings_file)
-    return Parts(paths, store, secrets, host.idle_probes(), SystemClock(), allow_plaintext)
+    return Parts(paths, store, secrets, host.idle_probes(), host.gpu_probe(), SystemClock(), allow_plaintext)
+
+
+def supervise_with(command: tuple[str, ...], surroundings: Surroundings) -> Supervise:
+    """How worker processes are started: what all of them get, and what their model's plan adds."""
+
+    def supervise(on_event: Callable[[w.Event], None], own: Callable[[], Mapping[str, str]]) -> Supervisor:
+        def environment() -> dict[str, str]:
+            return {**surroundings.environment(), **own()}
+
+        return Supervisor(on_event, command, environment, surroundings.before_kill)
+
+    return supervise
 
 
 class Agent:
@@ -76,15 +97,21 @@ class Agent:
         self._paths, self._store, self._clock = parts.paths, parts.store, parts.clock
         self._make_secrets, self._allow_plaintext = parts.secrets, parts.allow_plaintext
         self._outbox = Outbox()
-        self._runner = Runner(self._outbox, parts.clock, self._changed, parts.worker_command)
+        surroundings = Surroundings(lambda: self._settings, parts.gpus, host.mps(), host.affinity())
+        self._pool = WorkerPool(
+            self._outbox, parts.clock, self._changed, supervise_with(parts.worker_command, surroundings)
+        )
+        self._stock = Stock(self._pool, self._outbox, parts.clock)
+        wants = Wants(lambda: self._settings, self._models)
+        self._keeper = Keeper(self._pool, self._stock, wants, parts.gpus, parts.clock)
         self._governor = Governor(
             Sensors(parts.idle_probes),
             lambda: self._settings.preferences(),
-            self._runner,
+            self._pool,
             self._outbox,
             parts.clock,
             self._paths.state / "snooze.json",
-            self._hold_model,
+            self._keeper.tend,
         )
         self._monitor = Monitor()
         self._server = LocalServer(self._paths.endpoint_file, self._command, self.status)
@@ -131,8 +158,7 @@ class Agent:
         scheduler.add_job(self._rescan, "interval", seconds=RESCAN_S, id="rescan")
         scheduler.start()
         await self._think()
-        self._monitor.spawn("worker", self._runner.run())
-        self._monitor.spawn("worker-health", self._runner.watch())
+        self._monitor.spawn("workers", self._pool.run())
         self._monitor.spawn("grid", self._grid_forever())
         self._monitor.spawn("think", self._think_forever())
         log.info("agent ready, pid %d", os.getpid())
@@ -142,7 +168,7 @@ class Agent:
             scheduler.shutdown(wait=False)
             await self._release_all()
             await self._monitor.cancel()
-            self._runner.close()
+            self._pool.close()
             await self._server.close()
         return 1 if self._monitor.failure else 0
 
@@ -151,9 +177,9 @@ class Agent:
         if not self._outbox.jobs or self._session is None:
             return
         self._session.leasing.offer(Offer(0))
-        await self._runner.pause()
+        await self._pool.pause()
         for job in self._outbox.running:
-            self._runner.hand_back(job, g.ReleaseReason.SHUTDOWN)
+            self._pool.hand_back(job, g.ReleaseReason.SHUTDOWN)
         if not await self._session.leasing.settle(SETTLE_S):
             log.warning(
                 "the coordinator did not take %d leases back in time; they expire there", len(self._outbox.jobs)
@@ -171,35 +197,25 @@ class Agent:
         await self._governor.think()
         self._changed()
 
-    def _hold_model(self) -> None:
-        if self._session is None or self._session.model is None:
-            return
-        entry, file = self._session.model
-        s = self._settings
-        context = min(s.models.context_tokens, entry.context) if entry.context else s.models.context_tokens
-        self._runner.want_model(
-            WantedModel(
-                str(file.path),
-                file.sha256,
-                context,
-                context * max(1, s.models.slots // 2),
-                s.models.slots,
-                s.worker.threads,
-                s.worker.gpu_layers,
-            )
-        )
+    def _models(self) -> dict[str, OnDisk]:
+        return self._session.models if self._session is not None else {}
 
     def _offer(self) -> Offer:
-        decision, session = self._governor.decision, self._session
-        if decision is None or session is None or session.model is None:
+        decision, pool = self._governor.decision, self._pool
+        if decision is None or not decision.accept_leases or self._monitor.failure:
             return Offer(0)
-        if not decision.accept_leases or not self._runner.ready or self._monitor.failure:
+        # A lease that comes while the only model loads would wait here, where another node could begin at once.
+        if not self._stock.offered or (pool.loading and not pool.ready):
             return Offer(0)
-        entry, file = session.model
-        room = min(decision.limits.batch, self._settings.models.slots) - len(self._outbox.jobs)
-        context = min(self._settings.models.context_tokens, entry.context or self._settings.models.context_tokens)
-        resident = (file.sha256,)
-        return Offer(max(0, room), context, resident, resident, ",".join(self._runner.backends), file.size_bytes)
+        most = min(decision.limits.batch, self._settings.models.slots)
+        return Offer(
+            slots=max(0, most - len(self._outbox.jobs)),
+            context=self._stock.context,
+            resident=pool.ready,
+            on_disk=self._stock.offered,
+            backend=",".join(pool.backends),
+            budget_bytes=sum(self._models()[model].file.size_bytes for model in pool.ready if model in self._models()),
+        )
 
     def _changed(self) -> None:
         """Something happened that the coordinator, the tray or a decision may want to know."""
@@ -207,7 +223,7 @@ class Agent:
             if any(job.has_news for job in self._outbox.jobs.values()):
                 self._session.leasing.news()
             self._session.leasing.offer(self._offer())
-            if self._session.model is not None and not self._runner.resident:
+            if self._session.models and not self._pool.ready:
                 self._rethink.set()
         self._server.changed()
 
@@ -259,8 +275,8 @@ class Agent:
             client,
             self._outbox,
             self._clock,
-            accept=self._runner.start,
-            gone=self._runner.drop,
+            accept=self._pool.start,
+            gone=self._pool.drop,
             done=self._done,
             state=self._node_state,
             changed=self._changed,
@@ -286,7 +302,7 @@ class Agent:
         return g.NodeState(
             profile=decision.profile.word,
             reason=decision.reasons[0].rule,
-            tokens_per_s=round(self._runner.tokens_per_s, 2),
+            tokens_per_s=round(self._pool.tokens_per_s, 2),
         )
 
     def _with_leasing(self, totals: Totals) -> Totals:
@@ -306,7 +322,9 @@ class Agent:
         """The whole state, as tray and command line show it."""
         return describe.status(
             governor=self._governor,
-            runner=self._runner,
+            pool=self._pool,
+            stock=self._stock,
+            memory=self._keeper.level,
             session=self._session,
             settings=self._settings,
             problem=self._problem,
@@ -341,8 +359,10 @@ class Agent:
     async def _put(self, values: dict[str, object]) -> None:
         """Change settings, all or none, and act on them before answering."""
         self._store.change(values)
-        if self._session is not None and any(name.startswith("models.") for name in values):
-            self._session.restock()
+        if any(name.startswith(("models.", "worker.", "mps.")) for name in values):
+            self._stock.mended()
+            if self._session is not None:
+                self._session.restock()
         if self._session is None:
             self._membership_changed.set()  # what kept us from the grid may be mended
         await self._think()

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from gogrid_desktop import __version__
 from gogrid_desktop.agent.governor import Governor
-from gogrid_desktop.agent.runner import Runner
+from gogrid_desktop.agent.pool import WorkerPool
 from gogrid_desktop.agent.session import Session
+from gogrid_desktop.agent.stock import Stock
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.core.policy import Decision
+from gogrid_desktop.core.pressure import Level
 from gogrid_desktop.core.profiles import NOTHING, Profile
 from gogrid_desktop.core.status import AgentState, AgentStatus, Totals
 
@@ -51,7 +53,9 @@ def sentence(state: AgentState, decision: Decision | None, *, problem: str, retr
 def status(
     *,
     governor: Governor,
-    runner: Runner,
+    pool: WorkerPool,
+    stock: Stock,
+    memory: Level,
     session: Session | None,
     settings: Settings,
     problem: str,
@@ -64,11 +68,13 @@ def status(
     decision, activity = governor.decision, governor.activity
     leasing = session.leasing if session else None
     if session is not None and leasing is not None:
-        problem = problem or runner.problem or session.problem or leasing.auth_problem
-        notice = "  ".join(part for part in (notice, session.notice, leasing.message) if part)
+        problem = problem or pool.problem or session.problem or leasing.auth_problem
+        no_room = f"No model is loaded: {stock.no_room}." if stock.no_room else ""
+        notice = "  ".join(part for part in (notice, session.notice, leasing.message, no_room) if part)
     connected = leasing is not None and leasing.connected
     state = state_of(decision, problem=problem, connected=connected, jobs_running=jobs_running)
     retry_in_s = leasing.retry_at - now if leasing else 0.0
+    workers, counts = pool.views(), pool.counts
     headline, reason = sentence(state, decision, problem=problem, retry_in_s=retry_in_s)
     return AgentStatus(
         version=__version__,
@@ -89,17 +95,20 @@ def status(
         node_name=settings.grid.node_name,
         idle_source=activity.idle_source if activity else "none",
         idle_s=activity.idle_s if activity else None,
-        worker=runner.state,
-        worker_pid=runner.supervisor.pid,
-        model=session.model[0].id if session and session.model else "",
+        worker=workers[0].state if workers else "none",
+        worker_pid=workers[0].pid if workers else None,
+        model=workers[0].model if workers else "",
         slots=min(decision.limits.batch, settings.models.slots) if decision else 0,
         jobs_running=jobs_running,
-        tokens_per_s=runner.tokens_per_s,
+        tokens_per_s=pool.tokens_per_s,
         totals=replace(
             totals,
-            tokens=runner.tokens,
+            tokens=counts["tokens"],
             yields=governor.yields,
-            resumed=runner.resumed,
-            worker_restarts=runner.restarts,
+            resumed=counts["resumed"],
+            worker_restarts=counts["deaths"],
         ),
+        workers=workers,
+        memory=memory.word,
+        throttle=pool.throttle.stats(),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 from gogrid_desktop.agent.clock import Clock
 from gogrid_desktop.agent.outbox import Outbox
-from gogrid_desktop.agent.runner import Runner
+from gogrid_desktop.agent.pool import WorkerPool
 from gogrid_desktop.agent.sensors import Sensors
 from gogrid_desktop.core.activity import Activity, Preferences
 from gogrid_desktop.core.policy import Decision, Memory, decide
@@ -23,23 +23,23 @@ KEEP_LOADED_S = 60.0
 
 
 class Governor:
-    """Decides anew whenever it is told to think. `hold_model` loads what the grid wants, where a decision allows it."""
+    """Decides anew whenever it is told to think. `tend` brings memory into line with what was decided."""
 
     def __init__(
         self,
         sensors: Sensors,
         preferences: Callable[[], Preferences],
-        runner: Runner,
+        pool: WorkerPool,
         outbox: Outbox,
         clock: Clock,
         snooze_file: Path,
-        hold_model: Callable[[], None],
+        tend: Callable[[Decision, Activity], Awaitable[None]],
     ) -> None:
         self.decision: Decision | None = None
         self.activity: Activity | None = None
         self.yields = 0
-        self._sensors, self._preferences, self._runner, self._outbox = sensors, preferences, runner, outbox
-        self._clock, self._snooze_file, self._hold_model = clock, snooze_file, hold_model
+        self._sensors, self._preferences, self._pool, self._outbox = sensors, preferences, pool, outbox
+        self._clock, self._snooze_file, self._tend = clock, snooze_file, tend
         self._thinking = asyncio.Lock()
         self._memory = Memory()
         self._paused_at = 0.0
@@ -58,6 +58,7 @@ class Governor:
             before, self.decision = self.decision, decide(self.activity, preferences, self._memory, mono)
             self._memory = self.decision.memory
             await self._apply(before, self.decision)
+            await self._tend(self.decision, self.activity)
 
     def wait_s(self) -> float:
         """Seconds until time alone could change the decision."""
@@ -79,20 +80,19 @@ class Governor:
         if now.profile is Profile.PAUSED:
             if not was_paused:
                 self._paused_at = self._clock.monotonic()
-                await self._runner.pause()
+                await self._pool.pause()
                 self._hand_back(keep=0)
             elif self._clock.monotonic() - self._paused_at >= KEEP_LOADED_S:
-                self._runner.want_model(None)
+                self._pool.unload()
             return
         if before is None or before.limits != now.limits or was_paused:
-            await self._runner.limit(now.limits)
+            await self._pool.limit(now.limits)
             self._hand_back(keep=now.limits.batch)
-        self._hold_model()
 
     def _hand_back(self, keep: int) -> None:
         """Release all jobs but the oldest `keep`, the youngest first."""
         for job in self._outbox.running[keep:][::-1]:
-            self._runner.hand_back(job, ReleaseReason.YIELDED)
+            self._pool.hand_back(job, ReleaseReason.YIELDED)
 
     def _remembered_snooze(self) -> float | None:
         try:

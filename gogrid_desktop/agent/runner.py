@@ -1,7 +1,8 @@
-"""Brings held jobs and the worker together: loads the model, starts and resumes jobs, carries limits, survives deaths.
+"""Brings the held jobs of one model and its worker together: loads it, starts and resumes jobs, survives deaths.
 
-What is wanted (model, limits, paused) is kept here, so that a new worker is told all of it when it says hello, and
-every held job goes on in it from the tokens that the old one had emitted.
+What is wanted (plan, limits, paused) is kept here, so that a new worker is told all of it when it says hello, and every
+held job goes on in it from the tokens that the old one had emitted. A worker loads once: another plan is another
+process, so that no load ever begins beside the memory of the one before.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-from gogrid_desktop.agent.clock import Clock
+from gogrid_desktop.agent.clock import Clock, happens
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
+from gogrid_desktop.agent.runs import Runs, release
 from gogrid_desktop.agent.supervisor import Death, Supervisor
+from gogrid_desktop.agent.throttle import RequestThrottle
+from gogrid_desktop.agent.vitals import Vitals
+from gogrid_desktop.agent.wanted import WantedModel, load_frame
 from gogrid_desktop.core.backoff import Backoff
+from gogrid_desktop.core.health import Action, Verdict, judge
 from gogrid_desktop.core.profiles import NOTHING, Limits
+from gogrid_desktop.core.restarts import AGAIN_S, Restarts
+from gogrid_desktop.core.worker_state import LifeCycle, Moment, Transition, WorkerState, is_loaded
+from gogrid_desktop.errors import GoGridError
 from gogrid_desktop.protocol import grid as g
 from gogrid_desktop.worker import messages as w
 
@@ -26,73 +33,120 @@ worker_log = logging.getLogger("gogrid_desktop.worker")
 
 #: A worker that has not done what it was told by then is killed: its memory must come back (row A14).
 OBEY_S = 0.8
-PING_S = 5.0
-#: Without a step for this long while jobs run, the worker hangs.
-HANG_S = 60.0
-#: Workers that may die with a job, from outside and without a new token, before the lease is given up.
-MAX_DEATHS = 5
-RATE_WINDOW_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class WantedModel:
-    """A model file to hold in the worker. `total_context`: KV cells for all sequences together."""
-
-    path: str
-    sha256: str
-    context: int
-    total_context: int
-    slots: int
-    threads: int = 0
-    gpu_layers: int = 0
+PING_BUSY_S, PING_IDLE_S = 1.0, 5.0
+#: We slept for so much longer than we asked for: the machine was suspended or choked, and pings say nothing.
+OVERSLEPT_S = 2.0
+#: Makes a supervisor, given where its events go and what a runner adds to the environment of its processes.
+Supervise = Callable[[Callable[[w.Event], None], Callable[[], Mapping[str, str]]], Supervisor]
 
 
 class Runner:
-    """Owns the worker. `changed` is called whenever something happened that reports or status should know of."""
+    """Owns the worker of one model. `changed` is called whenever something happened that reports or status show."""
 
     def __init__(
-        self, outbox: Outbox, clock: Clock, changed: Callable[[], None], command: tuple[str, ...] = ()
+        self,
+        sha256: str,
+        outbox: Outbox,
+        clock: Clock,
+        changed: Callable[[], None],
+        supervise: Supervise,
+        throttle: RequestThrottle,
     ) -> None:
-        self.supervisor = Supervisor(self._on_event, command)
-        self.ready = False
-        self.resident = ""
+        self.sha256 = sha256
+        self.supervisor = supervise(self._on_event, self._environment)
+        self.plan: WantedModel | None = None
+        self.verdict = Verdict()
         self.problem = ""
-        self.state = "none"
         self.backends: tuple[str, ...] = ()
-        self.tokens = self.resumed = self.restarts = 0
-        self._outbox = outbox
-        self._clock = clock
-        self._changed = changed
-        self._model: WantedModel | None = None
+        self.loaded: w.Loaded | None = None
+        self.loaded_at = self.used_at = clock.monotonic()
+        self.deaths = 0
+        self.runs = Runs(sha256, outbox, clock, throttle, self.supervisor.send, self._finished)
+        self._clock, self._changed = clock, changed
+        observers = dict.fromkeys(Moment, self._became)
+        self._life = LifeCycle(WorkerState.DEAD, observers)
+        self._vitals = Vitals()
         self._limits = NOTHING
+        self._room: tuple[int, bool] | None = None
         self._paused = True
         self._seq = 0
         self._applied: dict[int, asyncio.Event] = {}
-        self._wanted = asyncio.Event()
-        self._backoff = Backoff()
-        self._recent: deque[tuple[float, int]] = deque()
-        self._pong: w.Pong | None = None
-        self._progress: tuple[float, int] = (0.0, -1)
+        self._kicked = asyncio.Event()
+        self._load_problem = ""
+        self._leaving = False
+        self._started_for: WantedModel | None = None
+        self._tokens_before = 0  # of the processes before this one
+        self.backoff = Backoff()
+        self._restarts = Restarts()
 
-    # --- what the governor and leasing ask ---------------------------------------------------------------------------
+    # --- what the pool asks ------------------------------------------------------------------------------------------
 
-    def want_model(self, model: WantedModel | None) -> None:
-        """Hold this model from now on (None: give its memory back)."""
-        if model == self._model:
+    @property
+    def state(self) -> WorkerState:
+        """Of the life cycle; a model that was given up is failed, whatever became of its process."""
+        return WorkerState.FAILED if self.given_up else self._life.state
+
+    @property
+    def ready(self) -> bool:
+        """Whether jobs can run now."""
+        return self.loaded is not None and is_loaded(self._life.state)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether no more is tried for now; `problem` says why."""
+        return self._restarts.given_up(self._clock.monotonic())
+
+    @property
+    def rss_bytes(self) -> int:
+        return self._vitals.rss_bytes
+
+    def want(self, plan: WantedModel, bound_bytes: int = 0) -> None:
+        """Hold the model like this from now on; jobs that run go on in the new worker.
+
+        `bound_bytes`: main memory that the worker is expected to need at most; 0 = not known.
+        """
+        if plan == self.plan:
             return
-        self._model = model
-        self.ready = False
+        before, self.plan, self._vitals.expected_bytes = self.plan, plan, bound_bytes
+        if before is not None:
+            self.renew()
+        self._kicked.set()
+
+    def mended(self) -> None:
+        """Something changed that may let the model work again: begin anew."""
+        self._restarts = Restarts()
+        self.backoff.reset()
         self.problem = ""
-        if model is None:
+        self._kicked.set()
+
+    def renew(self) -> None:
+        """Give all memory back and replace the process; its jobs go on in the next one."""
+        pid = self.supervisor.pid
+        self._leaving, self.loaded = True, None
+        if pid is not None:
             self.supervisor.send(w.Unload())
-        else:
-            self._wanted.set()
-            self._load()
+            # Whatever becomes of the unloading, the end of the process brings everything back.
+            asyncio.get_running_loop().call_later(OBEY_S, self._kill, pid)
+
+    def retire(self) -> None:
+        """Give all memory back; `run` returns then. Jobs that still wait for this model are the pool's."""
+        self.plan = None
+        self._kicked.set()
+        self.renew()
 
     def start(self, job: HeldJob) -> None:
         """Run a job as soon as the worker is ready for it."""
-        if self.ready:
-            self._start(job)
+        self.used_at = self._clock.monotonic()
+        if self.given_up:
+            self.runs.give_up("The model could not be loaded.")
+        elif self.ready:
+            self.runs.start(job, self.supervisor.pid)
+
+    def hold(self, limits: Limits, *, paused: bool) -> None:
+        """Hold to these limits from the next step on, without waiting for it."""
+        self._limits, self._paused = limits, paused
+        self.supervisor.send(w.SetLimits(seq=0, limits=limits))
+        self.supervisor.send(w.Pause(seq=0) if paused else w.Resume(seq=0))
 
     async def limit(self, limits: Limits) -> None:
         """Hold to these limits; returns when no step under the old ones runs. Lifts a pause."""
@@ -107,139 +161,162 @@ class Runner:
         self._paused = True
         await self._obeyed(lambda seq: w.Pause(seq=seq))
 
+    async def room(self, slots: int, *, prefixes: bool) -> None:
+        """Run at most so many jobs at once, and keep finished prefixes only where `prefixes` says so."""
+        self._room = (slots, prefixes)
+        if self.ready:
+            await self._obeyed(lambda seq: w.Room(seq=seq, slots=slots, prefixes=prefixes))
+
     def hand_back(self, job: HeldJob, reason: g.ReleaseReason) -> None:
         """Release a job with the tokens so far, once the worker has stopped it."""
         if job.end is not None or job.yielding is not None:
             return
         job.yielding = reason
-        if job.started_in != self.supervisor.pid or not self.supervisor.send(w.Cancel(lease=job.lease.id)):
-            self._released(job)
+        if not self.runs.stop(job):
+            release(job)
+            self._changed()
 
     def drop(self, job: HeldJob) -> None:
         """The job is not ours any more: stop it and forget it."""
-        self.supervisor.send(w.Cancel(lease=job.lease.id))
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Mean over the last seconds."""
-        self._forget_old()
-        return sum(count for _, count in self._recent) / RATE_WINDOW_S
+        self.runs.stop(job)
 
     # --- the worker's life -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep a worker while a model is wanted."""
-        while True:
-            await self._wanted.wait()
+        """Keep a worker until no model is wanted any more."""
+        while self.plan is not None:
+            self._kicked.clear()
+            if self.given_up:
+                await happens(self._kicked, self._clock, AGAIN_S)
+                continue
             began = self._clock.monotonic()
+            self._load_problem, self._leaving = "", False
+            self._tokens_before, self._started_for = self.runs.tokens, self.plan
+            self._life.become(WorkerState.SPAWNING)
             try:
                 death = await self.supervisor.run_once()
-            except OSError as error:
+            except (OSError, GoGridError) as error:
                 death = Death.FAULT
-                self.problem = f"The inference process cannot be started: {error}."
+                self._load_problem = f"The inference process cannot be started: {error}."
+            hung = self.verdict.sentence if self.verdict.action is Action.KILL else ""
             self._ended(death)
-            if self._model is None:
-                self._wanted.clear()
-            if death is Death.ASKED:
+            if death is Death.ASKED and not self._load_problem:
                 continue
-            self.restarts += 1
-            lived_s = self._clock.monotonic() - began
-            delay_s = self._backoff.after(lived_s, os.urandom(1)[0] / 255)
-            log.info("the worker is started again in %.1f s", delay_s)
-            await self._clock.sleep(delay_s)
+            self.deaths += 1
+            if death is not Death.OUTSIDE or self.runs.tokens == self._tokens_before:
+                self._failed(self._load_problem or hung or f"The inference process died ({death.value}).")
+            delay_s = self.backoff.after(self._clock.monotonic() - began, os.urandom(1)[0] / 255)
+            if self.plan is not None and not self.given_up:
+                log.info("the worker is started again in %.1f s", delay_s)
+                await happens(self._kicked, self._clock, delay_s)
 
     async def watch(self) -> None:
-        """Health means progress: a worker that answers nothing, or makes no step while jobs run, is killed."""
+        """Ask how the worker is, judge it, and do what the verdict says."""
         while True:
-            await self._clock.sleep(PING_S)
-            if self.state not in ("ready", "processing", "idle"):
-                continue
-            self._pong = None
-            self._seq += 1
-            if not self.supervisor.send(w.Ping(seq=self._seq)):
-                continue
-            await self._clock.sleep(PING_S)
+            every_s = PING_BUSY_S if self._life.state is WorkerState.PROCESSING else PING_IDLE_S
+            asleep_at = self._clock.monotonic()
+            await self._clock.sleep(every_s)
             now = self._clock.monotonic()
-            pong: w.Pong | None = self._pong
-            if pong is None:
-                if self._progress[0] + HANG_S < now:
-                    log.error("the worker does not answer")
-                    self.supervisor.kill(hung=True)
-                continue
-            if pong.steps != self._progress[1] or not pong.running or self._paused:
-                self._progress = (now, pong.steps)
-            elif self._progress[0] + HANG_S < now:
-                log.error("the worker makes no progress")
-                self.supervisor.kill(hung=True)
+            if now - asleep_at > every_s + OVERSLEPT_S:
+                self._vitals.excuse()
+            elif self._life.state not in (WorkerState.DEAD, WorkerState.SPAWNING, WorkerState.EVICTING):
+                self._heed(judge(self._vitals.readings(self._limits, paused=self._paused), now), now)
+                self._seq += 1
+                if self._vitals.pinging(self._seq, now):
+                    self.supervisor.send(w.Ping(seq=self._seq))
 
     def close(self) -> None:
-        """End the worker now."""
-        self._model = None
+        """End the worker now, for good."""
+        self.plan = None
+        self._kicked.set()
         self.supervisor.kill()
 
+    def _kill(self, pid: int) -> None:
+        if self.supervisor.pid == pid:
+            self.supervisor.kill()
+
+    def _heed(self, verdict: Verdict, now: float) -> None:
+        if verdict.sentence and verdict.check is not self.verdict.check:
+            log.warning("the worker is not well: %s", verdict.sentence)
+        self.verdict = verdict
+        match verdict.action:
+            case Action.KILL:
+                self._vitals.pace = self._vitals.pace.killed()
+                self.supervisor.kill(hung=True)
+            case Action.END:
+                self.supervisor.kill()
+            case Action.RENEW if not self.runs.jobs:
+                self.renew()
+            case Action.PROBE:
+                self._seq += 1
+                self._vitals.probing(self._seq, now)
+                self.supervisor.send(w.Probe(seq=self._seq))
+            case _:
+                return
+
+    def _failed(self, why: str) -> None:
+        self._restarts = self._restarts.failed(self._clock.monotonic(), why)
+        if self.given_up:
+            self.problem = self._restarts.sentence()
+            log.error("%s", self.problem)
+            self.runs.give_up("The model could not be loaded.")
+
     def _ended(self, death: Death) -> None:
-        self.ready, self.resident, self.state, self.backends = False, "", "dead", ()
+        self.loaded = None
+        self._life.become(WorkerState.DEAD)
         for waiter in self._applied.values():
             waiter.set()
-        running = [job for job in self._outbox.running if job.started_in is not None]
-        if death is Death.FAULT and not running:  # with a job in it, its last words could be somebody's prompt
+        if death is Death.FAULT and not self.runs.started:  # otherwise its last words could be somebody's prompt
             log.warning("the worker's last words: %s", " | ".join(list(self.supervisor.last_words)[-5:]))
-        for job in running:
-            job.started_in = None
-            job.deaths += 1
-            if job.yielding is not None:
-                self._released(job)
-            elif death is Death.FAULT:
-                kind = g.FaultKind.JOB if job.lease.alone or len(running) == 1 else g.FaultKind.SUSPECT
-                job.end = g.Fault(kind=kind, message="The worker died while this job ran in it.")
-            elif job.deaths >= MAX_DEATHS:
-                job.end = g.Fault(kind=g.FaultKind.WORKER, message=f"The worker was ended {job.deaths} times.")
+        self.runs.died(death)
         self._changed()
+
+    def _finished(self) -> None:
+        self._restarts = self._restarts.worked()
+        self.backoff.reset()
+
+    def _environment(self) -> dict[str, str]:
+        """Which GPUs the process may see: those of the plan, and none where it takes none."""
+        plan = self._started_for
+        return {} if plan is None else {"CUDA_VISIBLE_DEVICES": ",".join(plan.gpus)}
 
     def _hello(self, hello: w.Hello) -> None:
         self.backends = hello.backends
-        self._progress = (self._clock.monotonic(), -1)
+        plan = self.plan
+        if plan is None or plan != self._started_for:
+            self.supervisor.kill()  # what was wanted has changed since it was started
+            return
         self.supervisor.send(w.SetLimits(seq=0, limits=self._limits))
         if self._paused:
             self.supervisor.send(w.Pause(seq=0))
-        self._load()
+        self.supervisor.send(load_frame(plan))
 
-    def _load(self) -> None:
-        m = self._model
-        if m is not None:
-            self.supervisor.send(
-                w.Load(
-                    path=m.path,
-                    sha256=m.sha256,
-                    context=m.context,
-                    total_context=m.total_context,
-                    slots=m.slots,
-                    threads=m.threads,
-                    gpu_layers=m.gpu_layers,
-                )
-            )
+    def _became(self, transition: Transition) -> None:
+        now = self._clock.monotonic()
+        self._vitals.became(transition.after, now)
+        match transition.moment:
+            case Moment.SPAWN:
+                self._vitals.reset(now)
+            case Moment.READY:
+                self.loaded_at = self.used_at = now
+                if self._room is not None:
+                    self.supervisor.send(w.Room(seq=0, slots=self._room[0], prefixes=self._room[1]))
+                for job in self.runs.jobs:
+                    self.runs.start(job, self.supervisor.pid)
+            case Moment.COMPLETE:
+                self.used_at = now
+            case Moment.EVICT:
+                self.loaded = None
 
     def _loaded(self, event: w.Loaded) -> None:
-        if self._model is None or event.sha256 != self._model.sha256:
-            return
         log.info("model loaded in %.1f s: %d sequences of up to %d tokens", event.load_s, event.slots, event.context)
-        self.ready, self.resident, self.problem = True, event.sha256, ""
-        for job in self._outbox.running:
-            self._start(job)
+        self.loaded, self.problem = event, ""
 
     def _load_failed(self, event: w.LoadFailed) -> None:
-        self.problem = f"{event.message} {event.remedy}".strip()
+        self.problem = self._load_problem = f"{event.message} {event.remedy}".strip()
         log.error("the model cannot be loaded: %s", self.problem)
-        for job in self._outbox.running:
-            job.end = g.Fault(kind=g.FaultKind.WORKER, message="The model could not be loaded.")
-
-    def _start(self, job: HeldJob) -> None:
-        if job.lease.job.model != self.resident or job.yielding or job.started_in is not None:
-            return
-        if job.token_ids:
-            self.resumed += 1
-        job.started_in = self.supervisor.pid
-        self.supervisor.send(w.Start(lease=job.lease.id, fence=job.lease.fence, job=job.job_to_resume()))
+        self.runs.give_up("The model could not be loaded.")
+        self.supervisor.kill()  # whatever the attempt has taken comes back with its process
 
     # --- what the worker says ----------------------------------------------------------------------------------------
 
@@ -248,54 +325,25 @@ class Runner:
             case w.Hello():
                 self._hello(event)
             case w.StateChanged():
-                self.state = event.state
+                self._life.become(WorkerState(event.state), event.detail)
             case w.Loaded():
                 self._loaded(event)
             case w.LoadFailed():
                 self._load_failed(event)
             case w.Unloaded():
-                self.ready, self.resident = False, ""
+                self.supervisor.kill()
             case w.Applied():
                 if event.seq in self._applied:
                     self._applied[event.seq].set()
             case w.Pong():
-                self._pong = event
+                self._vitals.ponged(event, self._clock.monotonic())
+                return
+            case w.Probed():
+                self._vitals.probed(event)
             case w.LogRecord():
                 worker_log.log(logging.getLevelNamesMapping()[event.level.upper()], "%s", event.message)
             case _:
-                self._on_job_event(event)
-        self._changed()
-
-    def _on_job_event(self, event: w.Event) -> None:
-        job = self._outbox.jobs.get(getattr(event, "lease", ""))
-        if job is None or job.end is not None:
-            return
-        match event:
-            case w.Prompted():
-                job.prompted(g.PromptFacts(tokens=event.tokens, hash=event.hash))
-            case w.Prefilled():
-                job.prefilled(event.tokens)
-            case w.Emitted():
-                job.emitted(event.chunk)
-                self.tokens += len(event.chunk.token_ids)
-                self._recent.append((self._clock.monotonic(), len(event.chunk.token_ids)))
-                self._forget_old()
-            case w.Finished():
-                job.end = g.Complete(tokens=event.tokens, bytes=event.bytes, finish_reason=event.finish_reason)
-            case w.JobRejected(needs_context=int(tokens)):
-                job.end = g.Release(reason=g.ReleaseReason.NEEDS_CONTEXT, needs_context=tokens)
-            case w.JobRejected():
-                job.end = g.Rejected(code=event.code, param=event.param, message=event.message)
-            case w.JobFailed(incompatible=True):
-                job.end = g.Release(reason=g.ReleaseReason.INCOMPATIBLE)
-            case w.JobFailed():
-                job.end = g.Fault(kind=g.FaultKind.JOB, message=event.message)
-            case w.Cancelled():
-                job.yielding = job.yielding or g.ReleaseReason.YIELDED
-                self._released(job)
-
-    def _released(self, job: HeldJob) -> None:
-        job.end = g.Release(reason=job.yielding or g.ReleaseReason.YIELDED)
+                self.runs.heard(event)
         self._changed()
 
     async def _obeyed(self, command: Callable[[int], w.Frame]) -> None:
@@ -313,8 +361,3 @@ class Runner:
                 self.supervisor.kill()
         finally:
             del self._applied[seq]
-
-    def _forget_old(self) -> None:
-        horizon = self._clock.monotonic() - RATE_WINDOW_S
-        while self._recent and self._recent[0][0] < horizon:
-            self._recent.popleft()

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gogrid_desktop.agent import models
 from gogrid_desktop.agent.clock import Clock
 from gogrid_desktop.agent.leasing import Leasing
 from gogrid_desktop.agent.models import ModelFile, ModelShelf
+from gogrid_desktop.agent.planning import OnDisk, open_model
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.core.backoff import Backoff
-from gogrid_desktop.errors import AuthRejected, CoordinatorError, GoGridError
-from gogrid_desktop.protocol.grid import Catalogue, CatalogueModel
+from gogrid_desktop.errors import AuthRejected, CoordinatorError, GoGridError, ModelFileError
+from gogrid_desktop.protocol.grid import Catalogue
 
 log = logging.getLogger(__name__)
 
 
 class Session:
-    """Runs until cancelled. `model` is what the worker should hold, None while nothing of the catalogue is here."""
+    """Runs until cancelled. `models`: what of the catalogue is here and can be read, by hash."""
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class Session:
     ) -> None:
         self.grid = grid
         self.leasing = leasing
-        self.model: tuple[CatalogueModel, ModelFile] | None = None
+        self.models: dict[str, OnDisk] = {}
         self.problem = ""
         self.notice = ""
         self._shelf = shelf
@@ -84,9 +85,22 @@ class Session:
             finally:
                 self.notice = ""
             files[file.sha256] = file
-        chosen = models.choose(catalogue, files)
-        self.model = None if chosen is None else (chosen, files[chosen.sha256])
-        self.problem = "" if chosen else _nothing_to_run(catalogue)
+        self.models, broken = await asyncio.to_thread(_open_all, catalogue, files)
+        self.problem = "" if self.models else broken or _nothing_to_run(catalogue)
+
+
+def _open_all(catalogue: Catalogue, files: Mapping[str, ModelFile]) -> tuple[dict[str, OnDisk], str]:
+    """The catalogue's models that are here, and what is wrong with the first file that cannot be read."""
+    opened: dict[str, OnDisk] = {}
+    broken = ""
+    for entry in catalogue.models:
+        if entry.sha256 in files:
+            try:
+                opened[entry.sha256] = open_model(entry, files[entry.sha256])
+            except ModelFileError as error:
+                log.warning("%s is left out: %s", entry.id, error)
+                broken = broken or str(error)
+    return opened, broken
 
 
 def _nothing_to_run(catalogue: Catalogue) -> str:

@@ -61,6 +61,22 @@ class ThrottleStats:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker, as people see it. `state` as in `core.worker_state`; `plan`: how the model is held, and why so;
+    `health`: what is wrong with it, `problem`: why it cannot be loaded, both empty when all is well."""
+
+    model: str
+    state: str
+    pid: int | None = None
+    jobs: int = 0
+    tokens_per_s: float = 0.0
+    rss_bytes: int = 0
+    plan: str = ""
+    health: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """Everything that tray and command line show. Times are seconds since the epoch, rates per second."""
 
@@ -89,4 +105,6 @@ class AgentStatus:
     jobs_running: int = 0
     tokens_per_s: float = 0.0
     totals: Totals = field(default_factory=Totals)
+    workers: tuple[WorkerView, ...] = ()
+    memory: str = "normal"  # the worst pressure: low, normal, high, critical
     throttle: ThrottleStats = field(default_factory=ThrottleStats)

@@ -6,18 +6,27 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import fixtures_fake_worker
 import pytest
 
+from gogrid_desktop.agent import runner as runners
 from gogrid_desktop.agent.clock import SystemClock
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
-from gogrid_desktop.agent.runner import OBEY_S, Runner, WantedModel
+from gogrid_desktop.agent.runner import OBEY_S, Runner
+from gogrid_desktop.agent.supervisor import Supervisor
+from gogrid_desktop.agent.throttle import RequestThrottle
+from gogrid_desktop.agent.wanted import WantedModel
+from gogrid_desktop.core.backoff import Backoff
 from gogrid_desktop.core.profiles import PROFILE_LIMITS, Profile
+from gogrid_desktop.core.restarts import MOST_FAILURES
+from gogrid_desktop.core.worker_state import WorkerState
 from gogrid_desktop.protocol import grid as g
+from gogrid_desktop.worker import messages as w
 
 MODEL = WantedModel("/model.gguf", "c" * 64, context=512, total_context=1024, slots=4)
 
@@ -34,13 +43,23 @@ def lease(name: str, *, alone: bool = False) -> g.Lease:
     return g.Lease(id=name, fence=1, job=job, alone=alone)
 
 
+def make_runner(
+    outbox: Outbox, changed: Callable[[], None], command: tuple[str, ...], throttle: RequestThrottle
+) -> Runner:
+    def supervise(heard: Callable[[w.Event], None], own: Callable[[], Mapping[str, str]]) -> Supervisor:
+        return Supervisor(heard, command, own)
+
+    return Runner(MODEL.sha256, outbox, SystemClock(), changed, supervise, throttle)
+
+
 class World:
     def __init__(self, folder: Path, *how: str) -> None:
         self.marks = folder / "marks"
         self.outbox = Outbox()
         self._changed = asyncio.Event()
         command = (sys.executable, fixtures_fake_worker.__file__, str(self.marks), *how)
-        self.runner = Runner(self.outbox, SystemClock(), self._changed.set, command)
+        self.throttle = RequestThrottle(SystemClock())
+        self.runner = make_runner(self.outbox, self._changed.set, command, self.throttle)
 
     def add(self, name: str, *, alone: bool = False) -> HeldJob:
         job = self.outbox.add(lease(name, alone=alone))
@@ -62,16 +81,17 @@ class World:
 @asynccontextmanager
 async def running(folder: Path, *how: str) -> AsyncIterator[World]:
     world = World(folder, *how)
-    world.runner.want_model(MODEL)
+    world.runner.want(MODEL)
     await world.runner.limit(PROFILE_LIMITS[Profile.AGGRESSIVE])
     task = asyncio.create_task(world.runner.run())
+    watching = asyncio.create_task(world.runner.watch())
     try:
         yield world
-        assert not task.done()
+        assert not watching.done()
     finally:
         world.runner.close()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
+        watching.cancel()
+        async with asyncio.timeout(5):
             await task
 
 
@@ -87,7 +107,7 @@ async def test_a_worker_killed_from_outside_is_replaced_and_its_jobs_go_on_from_
         await world.until(lambda: all(job.made.tokens > there[job.lease.id] for job in jobs))
         assert world.starts() == [("l1", 0), ("l2", 0), ("l1", there["l1"]), ("l2", there["l2"])]
         assert all(job.end is None and job.token_ids == list(range(job.made.tokens)) for job in jobs)
-        assert (world.runner.resumed, world.runner.restarts) == (2, 1)
+        assert (world.runner.runs.resumed, world.runner.deaths) == (2, 1)
 
 
 async def test_a_worker_that_dies_of_its_own_fault_makes_its_jobs_suspects(tmp_path: Path) -> None:
@@ -152,15 +172,94 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_its_jobs_are_given_up_w
         assert job.end.kind is g.FaultKind.WORKER
 
 
+async def test_a_load_that_failed_is_tried_again_and_its_memory_went_with_the_process(tmp_path: Path) -> None:
+    async with running(tmp_path, "fail-once") as world:
+        await world.until(lambda: world.runner.problem)
+        assert not world.runner.ready
+        first = world.runner.supervisor.pid
+        await world.until(lambda: world.runner.ready)
+        assert world.runner.supervisor.pid != first
+        assert (world.runner.problem, world.runner.state) == ("", WorkerState.READY)
+
+
+async def test_a_model_that_keeps_failing_is_given_up_with_a_reason_until_something_changes(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, "fail-load") as world:
+        world.runner.backoff = Backoff(base_s=0.0)
+        await world.until(lambda: world.runner.given_up)
+        assert world.runner.state is WorkerState.FAILED
+        assert "given up" in world.runner.problem
+        assert "The file is no model." in world.runner.problem
+        assert (world.runner.deaths, world.runner.supervisor.pid) == (MOST_FAILURES, None)
+        job = world.add("l1")
+        assert isinstance(job.end, g.Fault), "no job waits for it"
+        world.runner.mended()
+        await world.until(lambda: world.runner.deaths > MOST_FAILURES)
+
+
+async def test_a_worker_that_hangs_in_a_step_is_killed_and_its_job_is_a_suspect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "PING_BUSY_S", 0.02)
+    async with running(tmp_path, "hang") as world:
+        jobs = [world.add("l1"), world.add("l2")]
+        await world.until(lambda: all(job.end for job in jobs))
+        assert {job.end.kind for job in jobs if isinstance(job.end, g.Fault)} == {g.FaultKind.SUSPECT}
+        await world.until(lambda: world.runner.ready)
+        after = world.add("l3")
+        await world.until(lambda: after.made.tokens > 5)
+
+
+async def test_a_worker_whose_states_cannot_follow_each_other_is_ended(tmp_path: Path) -> None:
+    async with running(tmp_path, "illegal") as world:
+        await world.until(lambda: world.runner.deaths)
+        assert not world.runner.ready
+
+
+async def test_another_plan_is_another_process_in_which_the_jobs_go_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        job = world.add("l1")
+        await world.until(lambda: job.made.tokens > 3)
+        first = world.runner.supervisor.pid
+        world.runner.want(replace(MODEL, context=256))
+        await world.until(lambda: world.runner.loaded and world.runner.loaded.context == 256)
+        there = job.made.tokens
+        await world.until(lambda: job.made.tokens > there)
+        assert world.runner.supervisor.pid != first
+        assert (job.end, job.token_ids, world.runner.deaths) == (None, list(range(job.made.tokens)), 0)
+
+
+@pytest.mark.parametrize("how", [(), ("stubborn",)])
+async def test_a_worker_that_is_retired_is_gone_at_once_whether_it_unloads_or_not(
+    tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    async with running(tmp_path, *how) as world:
+        await world.until(lambda: world.runner.ready)
+        world.runner.retire()
+        assert not world.runner.ready
+        await world.until(lambda: world.runner.supervisor.pid is None)
+        assert (world.runner.state, world.runner.deaths) == (WorkerState.DEAD, 0)
+
+
+async def test_jobs_that_are_handed_back_before_their_turn_never_start(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        world.throttle.interval_s = 3600
+        first, second = world.add("l1"), world.add("l2")
+        await world.until(lambda: first.made.tokens > 2)
+        world.runner.hand_back(second, g.ReleaseReason.YIELDED)
+        assert second.end == g.Release(reason=g.ReleaseReason.YIELDED)
+        await world.until(lambda: world.throttle.stats().waiting == 0)
+        assert [name for name, _ in world.starts()] == ["l1"]
+
+
 async def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
-    outbox = Outbox()
-    runner = Runner(outbox, SystemClock(), lambda: None, ("/nowhere/worker",))
-    runner.want_model(MODEL)
+    runner = make_runner(Outbox(), lambda: None, ("/nowhere/worker",), RequestThrottle(SystemClock()))
+    runner.want(MODEL)
     task = asyncio.create_task(runner.run())
     async with asyncio.timeout(20):
         while not runner.problem:
             await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    runner.close()
+    await task
     assert "cannot be started" in runner.problem
