@@ -1,19 +1,20 @@
 """Which tokens stay candidates: top-k, top-p, min-p, in the order of llama.cpp's default chain, before the temperature.
 
-Over a whole vocabulary a full sort is what costs. The maxima of strided groups give a bound that only few logits reach,
-and a nucleus is sorted only above the weight at which the rest cannot matter; both give exactly what the sort gives.
+Over a whole vocabulary a full sort is what costs. A nucleus is looked for among the likeliest first, then above the
+weight at which the rest cannot matter: both give exactly what the full sort gives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gogrid_desktop.worker.gumbel import Ids, Logits
+from gogrid_desktop.worker.likeliest import LOWEST, Ids, Logits, likeliest
 
-#: Least finite logit: comparing with it keeps what is forbidden (-inf) out.
-LOWEST = np.finfo(np.float32).min
-_GROUP = 64
+#: A nucleus is looked for among so many first.
+_NUCLEI = (512, 4096)
 
 
 def candidates(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
@@ -22,7 +23,7 @@ def candidates(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
     `top_k` 0 keeps all; ties at its edge all stay in. `top_p` counts probabilities at temperature 1 of what top-k left.
     """
     ids = likeliest(logits, top_k) if 0 < top_k < logits.size else np.flatnonzero(logits >= LOWEST)
-    kept = logits[ids]
+    kept = logits if ids.size == logits.size else logits[ids]
     if top_p < 1:
         inside = _nucleus(kept, top_p)
         ids, kept = ids[inside], kept[inside]
@@ -31,36 +32,22 @@ def candidates(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
     return ids
 
 
-def likeliest(logits: Logits, count: int) -> Ids:
-    """Ids of the `count` highest logits (1 or more), ascending, with all that tie with the last; never -inf."""
-    if count >= logits.size:
-        return np.flatnonzero(logits >= LOWEST)
-    ids = np.flatnonzero(logits >= max(_reached_by(logits, count), LOWEST))
-    kept = logits[ids]
-    return ids if ids.size <= count else ids[kept >= _kth(kept, count)]
-
-
-def _reached_by(logits: Logits, count: int) -> np.float32:
-    """A bound that at least `count` logits reach: so many groups have a maximum that does."""
-    size = min(_GROUP, logits.size // (4 * count))
-    if size < 2:
-        return _kth(logits, count)
-    groups = logits.size // size
-    return _kth(logits[: groups * size].reshape(size, groups).max(axis=0), count)
-
-
-def _kth(values: Logits, count: int) -> np.float32:
-    return np.float32(np.partition(values, values.size - count)[values.size - count])
-
-
 def _nucleus(kept: Logits, top_p: float) -> NDArray[np.intp]:
     """Indices, ascending, of the fewest most likely whose probabilities sum to `top_p` or more."""
-    weights = np.exp(kept.astype(np.float64) - kept.max())
-    total = weights.sum()
+    weights = np.exp(kept - kept.max())
+    total = weights.sum(dtype=np.float64)
+    for among in _prefixes(kept, weights, (1 - top_p) * total):
+        order = among[np.argsort(-kept[among], kind="stable")]
+        sums = np.cumsum(weights[order], dtype=np.float64)
+        if sums[-1] >= top_p * total:
+            return np.sort(order[: int(np.searchsorted(sums, top_p * total)) + 1])
+    return np.arange(kept.size)  # by rounding: top_p is 1 but for its last bits
+
+
+def _prefixes(kept: Logits, weights: NDArray[np.float32], may_miss: float) -> Iterator[NDArray[np.intp]]:
+    """Indices of more and more of the most likely, without order; at last of all that together matter."""
+    for count in _NUCLEI:
+        if count < kept.size:
+            yield likeliest(kept, count)
     # All weights under the cut together are less than half of what may be left out.
-    heavy = np.flatnonzero(weights >= (1 - top_p) * total / (2 * kept.size))
-    order = heavy[np.argsort(-kept[heavy], kind="stable")]
-    sums = np.cumsum(weights[order])
-    if sums[-1] < top_p * total:  # by rounding: top_p is 1 but for its last bits
-        return np.arange(kept.size)
-    return np.sort(order[: int(np.searchsorted(sums, top_p * total)) + 1])
+    yield np.flatnonzero(weights >= may_miss / (2 * kept.size))

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gogrid_desktop.worker.filters import LOWEST, candidates, likeliest
-from gogrid_desktop.worker.gumbel import Ids, Logits
+from gogrid_desktop.worker.filters import candidates
+from gogrid_desktop.worker.likeliest import LOWEST, Ids, Logits, likeliest
 
 #: Beyond the likeliest `top_k`, so many are asked about in the first and the second attempt.
 _MARGINS = (8, 512)

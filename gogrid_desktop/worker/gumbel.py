@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.intp]
-Logits = NDArray[np.float32]
+from gogrid_desktop.worker.likeliest import Ids, Logits, reached_by
+
 Hashes = NDArray[np.uint64]
 
 _MASK = 2**64 - 1
@@ -21,10 +21,12 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 #: Fewer candidates than this are compared one by one.
 _FEW = 1024
-#: Candidates that are so much less likely than the best (in natural logarithms) must have a rare noise to win.
-_FAR = 5.0
+#: Among about so many of the likeliest is most often the winner; the others must have a rare noise to win.
+_NEAR = 64
 #: The bound on the hash is this much too low, in units of the last bit of the uniform number: far more than rounding.
 _SLACK = 4096
+#: No noise is lower: the lowest uniform number is 2**-54.
+_LEAST_NOISE = -3.7
 
 
 def gumbel(seed: int, choice: int, position: int, ids: Ids) -> NDArray[np.float64]:
@@ -40,21 +42,23 @@ def winner(logits: Logits, ids: Ids, temperature: float, seed: int, choice: int,
     best = logits.max()
     hashes = _hashes(seed, choice, position, ids)
     if ids.size > _FEW:
-        near = logits >= best - np.float32(_FAR * temperature)
+        floor = reached_by(logits, _NEAR)
+        near = logits >= floor
         score = (_scores(logits[near], best, temperature) + _noise(hashes[near])).max()
-        may_win = near | (hashes >= _least_hash(score + _FAR - 1e-3))
+        # What lies under the floor needs a noise that makes up for it.
+        may_win = near | (hashes >= _least_hash(float(score) - float(_scores(floor, best, temperature))))
         logits, ids, hashes = logits[may_win], ids[may_win], hashes[may_win]
     return int(ids[np.argmax(_scores(logits, best, temperature) + _noise(hashes))])
 
 
-def _scores(logits: Logits, best: np.float32, temperature: float) -> NDArray[np.float64]:
+def _scores(logits: Logits | np.float32, best: np.float32, temperature: float) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):  # near temperature 0 all but the best go to -inf
-        return (logits.astype(np.float64) - best) / temperature
+        return np.asarray((logits.astype(np.float64) - best) / temperature)
 
 
 def _least_hash(noise: float) -> np.uint64:
     """No smaller hash gives this noise or more."""
-    bits = int(math.exp(-math.exp(-noise)) * 2.0**53) - _SLACK if noise > -6 else 0
+    bits = int(math.exp(-math.exp(-noise)) * 2.0**53) - _SLACK if noise > _LEAST_NOISE else 0
     return np.uint64(max(0, bits) << 11)
 
 

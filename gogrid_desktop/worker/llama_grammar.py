@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gogrid_desktop.core import gbnf
-from gogrid_desktop.worker.gumbel import Ids
+from gogrid_desktop.worker.likeliest import Ids
 
 #: The longest that one question to the grammar may take.
 LONGEST_CALL_S = 0.5

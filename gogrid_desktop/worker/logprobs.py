@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gogrid_desktop.worker.filters import likeliest
-from gogrid_desktop.worker.gumbel import Logits
+from gogrid_desktop.worker.likeliest import Logits, likeliest
 
 #: What OpenAI's API gives for a token that is as good as impossible; JSON has no infinity.
 LEAST = -9999.0

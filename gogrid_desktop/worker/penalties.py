@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from gogrid_desktop.protocol.grid import SamplingParams
-from gogrid_desktop.worker.gumbel import Ids, Logits
+from gogrid_desktop.worker.likeliest import Ids, Logits
 
 
 class Penalties:
