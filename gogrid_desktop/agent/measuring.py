@@ -1,4 +1,4 @@
-"""Asks a process of its own what computing with a model takes, and on which devices llama.cpp can compute.
+"""Asks a process of its own what computing with a model takes.
 
 On a GPU this takes the driver's context there for a moment: measure when a model may be loaded, not while paused.
 """
@@ -28,9 +28,20 @@ TIMEOUT_S = 60.0
 _COMMAND = (sys.executable, "-m", "gogrid_desktop.worker.measure")
 
 
-async def backends() -> tuple[str, ...]:
-    """The compute devices that llama.cpp sees when it may see all. Raises WorkerError."""
-    return (await _ask(Measure())).backends
+class Measures:
+    """Measures each model once for what is wanted of it; nothing blocks, and what failed is not tried again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], ComputeCost | None] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def of(self, model: OnDisk, settings: Settings) -> OnDisk:
+        """The same with what computing takes; as it was where that cannot be found out."""
+        key = (model.file.sha256, wish_for(model, settings))
+        async with self._one_at_a_time:
+            if key not in self._known:
+                self._known[key] = (await measure(model, settings)).compute
+        return replace(model, compute=self._known[key])
 
 
 async def measure(model: OnDisk, settings: Settings) -> OnDisk:

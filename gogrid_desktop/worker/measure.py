@@ -33,18 +33,16 @@ def measure(ask: Measure) -> Measured:
     """Answer; what is wrong with the model is said in `problem`. A cache type that it cannot have is left out."""
     lines: list[str] = []
     log = llama.LlamaLog(lambda _level, line: lines.append(line))
-    backends = llama.backends()
-    if ask.load is None:
-        return Measured(backends=backends)
+    c.llama_backend_init()
     try:
         pooling = read_header(Path(ask.load.path)).facts.pooling
     except GoGridError as error:
-        return Measured(backends=backends, problem=str(error))
+        return Measured(problem=str(error))
     params = llama.model_params(ask.load)
     params.no_alloc, params.load_mode = True, _NO_MAPPING
     model = c.llama_model_load_from_file(ask.load.path.encode(), params)
     if not model:
-        return Measured(backends=backends, problem=str(llama.load_error(ask.load.path, log.errors)))
+        return Measured(problem=str(llama.load_error(ask.load.path, log.errors)))
     points = []
     for kv_type in ask.kv_types:
         for cells in ask.cells:
@@ -55,7 +53,7 @@ def measure(ask: Measure) -> Measured:
                 c.llama_free(context)
                 points.append(Measurement(cells=cells, kv_type=kv_type, compute_bytes=_largest(lines)))
     c.llama_model_free(model)
-    return Measured(backends=backends, points=tuple(points))
+    return Measured(points=tuple(points))
 
 
 def _context_params(load: Load, *, pools: bool) -> Any:

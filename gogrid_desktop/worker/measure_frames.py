@@ -8,13 +8,10 @@ from gogrid_desktop.worker.messages import Frame, Load
 
 
 class Measure(Frame):
-    """What computing takes for a load, with each of `cells` (KV cells of all sequences) and each of `kv_types`.
+    """What computing takes for a load, with each of `cells` (KV cells of all sequences) and each of `kv_types`."""
 
-    Without a load only the devices are asked for.
-    """
-
-    load: Load | None = None
-    cells: tuple[int, ...] = ()
+    load: Load
+    cells: tuple[int, ...]
     kv_types: tuple[Literal["f16", "q8_0"], ...] = ("f16",)
 
 
@@ -27,8 +24,7 @@ class Measurement(Frame):
 
 
 class Measured(Frame):
-    """`backends` as in `Hello`; `problem` is empty unless the model could not be measured."""
+    """`problem` is empty unless the model could not be measured."""
 
-    backends: tuple[str, ...]
     points: tuple[Measurement, ...] = ()
     problem: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import re
 from dataclasses import replace
@@ -111,5 +112,32 @@ def test_the_plan_counts_with_the_rows_of_the_workers_steps() -> None:
     assert (STEP_ROWS, OUTPUT_ROWS) == (llama_engine.MOST_ROWS, llama_engine.OUTPUT_ROWS)
 
 
-async def test_the_devices_are_asked_of_a_process_of_their_own() -> None:
-    assert "CPU" in await measuring.backends()
+async def test_each_model_is_measured_once_for_what_is_wanted_of_it(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Settings] = []
+    measure = measuring.measure
+
+    async def counting(model: OnDisk, settings: Settings) -> OnDisk:
+        asked.append(settings)
+        return await measure(model, settings)
+
+    monkeypatch.setattr(measuring, "measure", counting)
+    measures, model, settings = measuring.Measures(), on_disk(paths["tiny"]), Settings()
+    first, again = await asyncio.gather(measures.of(model, settings), measures.of(model, settings))
+    assert first == again and first.compute is not None and len(asked) == 1
+    fewer = settings.model_copy(update={"models": settings.models.model_copy(update={"slots": 2})})
+    other = await measures.of(model, fewer)
+    assert len(asked) == 2 and other.compute is not None
+
+
+async def test_a_process_that_does_not_answer_is_ended_and_the_bound_stays(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = on_disk(paths["tiny"])
+    monkeypatch.setattr(measuring, "TIMEOUT_S", 0.0)
+    assert await measuring.measure(model, Settings()) == model
+    assert "did not answer" in caplog.text
+    monkeypatch.setattr(measuring, "_COMMAND", ("/no/such/program",))
+    assert await measuring.measure(model, Settings()) == model
+    assert "cannot be started" in caplog.text
