@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import count
 
 import numpy as np
 
+from gogrid_desktop.core.gbnf import GrammarError
 from gogrid_desktop.core.profiles import Limits
 from gogrid_desktop.protocol.grid import Have, Job, JobKind, Priority, SamplingParams
 from gogrid_desktop.worker import messages as w
-from gogrid_desktop.worker.batcher import Batcher, Decoded, Row
+from gogrid_desktop.worker.batcher import AnyJob, Batcher
+from gogrid_desktop.worker.embedding import EmbeddingSequence
+from gogrid_desktop.worker.engine import Decoded, Floats, Span
+from gogrid_desktop.worker.grammar import Grammar
 from gogrid_desktop.worker.limits import Pace
-from gogrid_desktop.worker.sampling import Logits
+from gogrid_desktop.worker.sampling import Vocabulary
 from gogrid_desktop.worker.sequence import JobSequence
 
 END = 0
@@ -21,37 +26,72 @@ PIECES = (b"", b"a", b"b", b" E", b"N", b"D", b"\xf0\x9f", b"\x99\x82", "é".enc
 OPEN_LIMITS = Limits(1.0, 1.0, 16, 0, 2, 4, 0)
 
 
+def no_grammar(_text: str) -> Grammar:
+    raise GrammarError("this model takes no grammar")
+
+
+VOCABULARY = Vocabulary(len(PIECES), lambda token: token == END, no_grammar)
+
+
 @dataclass
 class FakeEngine:
+    """`row_s`: what a row takes on `clock_s`, which a step moves on."""
+
     slots: int = 4
     total_context: int = 1000
+    sequences: int = 0
+    most_rows: int = 64
+    embed_rows: int = 8
+    longest_step_s: float | None = None
+    cuts: bool = True
+    pools: bool = False
+    row_s: float = 0.001
     end_weight: float = -1.0
     outcomes: list[Decoded] = field(default_factory=list)  # of the next steps; DONE after them
     poison: int | None = None  # a step with this token fails
     broken: int | None = None  # the logits after this token are no numbers
-    batches: list[list[Row]] = field(default_factory=list)
+    batches: list[list[Span]] = field(default_factory=list)
     cache: dict[int, list[int]] = field(default_factory=dict)
-    _rows: list[Row] = field(default_factory=list)
+    copies: list[tuple[int, int, int]] = field(default_factory=list)
+    clock_s: float = 0.0
+    _asked: list[Span] = field(default_factory=list)
 
-    def decode(self, rows: Sequence[Row]) -> Decoded:
-        self.batches.append(list(rows))
-        self._rows = list(rows)
+    def __post_init__(self) -> None:
+        self.sequences = self.sequences or self.slots
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows of each step so far."""
+        return [sum(len(span.tokens) for span in spans) for spans in self.batches]
+
+    @property
+    def used(self) -> int:
+        return sum(map(len, self.cache.values()))
+
+    def decode(self, spans: Sequence[Span]) -> Decoded:
+        assert spans and all(len(span.tokens) for span in spans), "an empty step"
+        self.batches.append(list(spans))
+        self._asked = [span for span in spans if span.ask]
+        rows = self.rows[-1]
+        assert rows <= self.most_rows
+        if self.used + rows > self.total_context:
+            return Decoded.FULL
+        self.clock_s += rows * self.row_s
         outcome = self.outcomes.pop(0) if self.outcomes else Decoded.DONE
-        for row in rows:
-            cells = self.cache.setdefault(row.slot, [])
-            assert row.position == len(cells), "a hole or an overlap in the cache"
-            cells.append(row.token)
-            if row.token == self.poison:
-                outcome = Decoded.FAILED
-            if outcome is not Decoded.DONE:
-                break  # what was written so far stays, as in llama.cpp
-        assert sum(map(len, self.cache.values())) <= self.total_context
+        for span in spans:
+            cells = self.cache.setdefault(span.slot, [])
+            assert span.slot < self.sequences
+            assert span.position == len(cells), "a hole or an overlap in the cache"
+            for token in map(int, span.tokens):
+                cells.append(token)
+                if token == self.poison:
+                    outcome = Decoded.FAILED
+                if outcome is not Decoded.DONE:
+                    return outcome  # what was written so far stays, as in llama.cpp
         return outcome
 
-    def logits(self, row: int) -> Logits:
-        wanted = self._rows[row]
-        assert wanted.logits, "logits of a row that did not ask for them"
-        before = self.cache[wanted.slot][: wanted.position + 1]
+    def logits(self, index: int) -> Floats:
+        before = self.cache[self._asked[index].slot]
         if before[-1] == self.broken:
             return np.full(len(PIECES), np.nan, dtype=np.float32)
         digest = blake2b(bytes(before), digest_size=len(PIECES)).digest()
@@ -59,26 +99,42 @@ class FakeEngine:
         values[END] += self.end_weight
         return values
 
-    def forget(self, slot: int, position: int) -> None:
-        del self.cache.setdefault(slot, [])[position:]
+    def embed(self, span: Span) -> tuple[Decoded, Floats | None]:
+        assert self.pools or len(span.tokens) <= self.embed_rows
+        outcome = self.decode([span])
+        rows = np.array([[token, 1.0] for token in span.tokens], dtype=np.float32)
+        return outcome, rows.sum(axis=0) if outcome is Decoded.DONE else None
 
-    def ends(self, token: int) -> bool:
-        return token == END
+    def forget(self, slot: int, position: int) -> int:
+        cells = self.cache.setdefault(slot, [])
+        if position < len(cells) and not self.cuts:
+            position = 0
+        del cells[position:]
+        return position
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        assert self.cuts and not self.cache.get(target) and length <= len(self.cache[source])
+        self.copies.append((source, target, length))
+        self.cache[target] = self.cache[source][:length]
 
 
 class Bench:
-    """A batcher on the fake engine with the frames it said; time stands still unless a test moves it."""
+    """A batcher on the fake engine with the frames it said; time stands still unless a test or a step moves it."""
 
-    def __init__(self, engine: FakeEngine | None = None, limits: Limits = OPEN_LIMITS) -> None:
+    def __init__(
+        self, engine: FakeEngine | None = None, limits: Limits = OPEN_LIMITS, *, deterministic: bool = False
+    ) -> None:
         self.engine = engine or FakeEngine()
         self.pace = Pace()
         self.pace.limits = limits
         self.frames: list[w.Frame] = []
         self.now_s = 0.0
-        self.batcher = Batcher(self.engine, self.pace, lambda _job, frame: self.frames.append(frame))
+        say: Callable[[AnyJob, w.Frame], None] = lambda _job, frame: self.frames.append(frame)  # noqa: E731
+        self.batcher = Batcher(self.engine, self.pace, say, lambda: self.engine.clock_s, deterministic=deterministic)
 
-    def submit(self, job: JobSequence, priority: Priority = Priority.NORMAL) -> None:
-        self.batcher.submit(job, priority)
+    def submit(self, *jobs: AnyJob) -> None:
+        for each in jobs:
+            self.batcher.submit(each)
 
     def step(self, times: int = 1) -> None:
         for _ in range(times):
@@ -126,27 +182,45 @@ class Told:
                 assert (frame.tokens, frame.bytes) == (tokens, size)
 
 
-def job(
-    lease: str = "lease",
-    prompt: Sequence[int] = (1, 2, 3),
+_arrivals = count()
+
+
+def start(
+    lease: str,
     *,
+    kind: JobKind = JobKind.COMPLETION,
     max_tokens: int = 20,
     token_ids: tuple[int, ...] = (),
     have_bytes: int = 0,
+    priority: Priority = Priority.NORMAL,
+    deadline: float = 0,
+    salt: str = "",
     **params: object,
-) -> JobSequence:
-    start = w.Start(
+) -> w.Start:
+    return w.Start(
         lease=lease,
         fence=1,
         job=Job(
             id=f"job-{lease}",
-            kind=JobKind.COMPLETION,
+            kind=kind,
             model="a" * 64,
             rendered_at=0,
-            deadline=0,
+            deadline=deadline,
+            priority=priority,
+            prefix_salt=salt,
             params=SamplingParams.model_validate({"max_tokens": max_tokens, **params}),
             token_ids=token_ids,
             have=Have(tokens=len(token_ids), bytes=have_bytes),
         ),
     )
-    return JobSequence(start, prompt, max_tokens, PIECES.__getitem__)
+
+
+def job(lease: str = "lease", prompt: Sequence[int] = (1, 2, 3), **how: object) -> JobSequence:
+    """`how`: as for `start`; what is no argument of it is a sampling parameter."""
+    begun = start(lease, **how)  # type: ignore[arg-type]
+    limit = begun.job.params.max_tokens
+    return JobSequence(begun, prompt, limit, PIECES.__getitem__, VOCABULARY, next(_arrivals))
+
+
+def embedding(lease: str, text: Sequence[int], **how: object) -> EmbeddingSequence:
+    return EmbeddingSequence(start(lease, kind=JobKind.EMBEDDING, **how), text, next(_arrivals))  # type: ignore[arg-type]

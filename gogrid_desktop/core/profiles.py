@@ -57,6 +57,14 @@ class Limits:
             interval_ms=max(self.interval_ms, other.interval_ms),
         )
 
+    def lowers_now(self, other: Limits) -> bool:
+        """Whether one of the limits that hold from one step to the next is gentler than in `other`."""
+        return (
+            self.compute_share < other.compute_share
+            or self.batch < other.batch
+            or self.interval_ms > other.interval_ms
+        )
+
     @property
     def _io(self) -> tuple[int, int, int, int | None]:
         if self.ionice_class not in (1, 2):

@@ -108,7 +108,10 @@ class Have(Wire):
 
 
 class Job(Wire):
-    """What a node needs to run, or to go on with, one choice of a request."""
+    """What a node needs to run, or to go on with, one choice of a request.
+
+    Jobs of one `prefix_salt` may share what the node computed for a common beginning; "" shares with nobody.
+    """
 
     id: str
     kind: JobKind
@@ -119,6 +122,7 @@ class Job(Wire):
     params: SamplingParams
     priority: Priority = Priority.NORMAL
     deadline: float
+    prefix_salt: Annotated[str, Field(max_length=64)] = ""
     prompt_tokens: Count | None = None
     prompt_hash: str | None = None
     token_ids: tuple[int, ...] = ()

@@ -1,26 +1,18 @@
-"""The only importer of llama_cpp: a model file and its context behind the `Engine` protocol of the batcher.
-
-It belongs to the one thread that loaded the model.
-"""
+"""What surrounds a model in llama.cpp: its log, the flag that stops a step, its devices, and how files are opened."""
 
 from __future__ import annotations
 
 import ctypes
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
 import llama_cpp._ggml as _ggml
 import llama_cpp.llama_cpp as c
-import numpy as np
 
 from gogrid_desktop.errors import ModelFileError
-from gogrid_desktop.worker.batcher import PREFILL_ROWS_ALONE, Decoded, Row
-from gogrid_desktop.worker.limits import usable_cores
 from gogrid_desktop.worker.messages import Load
-from gogrid_desktop.worker.sampling import Logits
 
 VERSION = f"llama-cpp-python {version('llama-cpp-python')}"
 
@@ -29,6 +21,19 @@ MAX_SLOTS = int(c.llama_max_parallel_sequences())
 _LEVELS = {1: "debug", 2: "debug", 3: "warning", 4: "error"}  # ggml's info is one line for each tensor and parameter
 _CONTINUED = 5
 _MEMORY_WORDS = re.compile(r"out of memory|failed to allocate|unable to allocate|cannot allocate", re.IGNORECASE)
+
+
+_LOAD_MODES = {
+    (False, False): c.LLAMA_LOAD_MODE_NONE,
+    (True, False): c.LLAMA_LOAD_MODE_MMAP,
+    (False, True): c.LLAMA_LOAD_MODE_MLOCK,
+    (True, True): c.LLAMA_LOAD_MODE_MMAP_MLOCK,
+}
+_NUMA = {
+    "distribute": c.GGML_NUMA_STRATEGY_DISTRIBUTE,
+    "isolate": c.GGML_NUMA_STRATEGY_ISOLATE,
+    "numactl": c.GGML_NUMA_STRATEGY_NUMACTL,
+}
 
 
 class LoadStopped(Exception):
@@ -94,151 +99,32 @@ def backends() -> tuple[str, ...]:
     return tuple(lib.ggml_backend_dev_name(lib.ggml_backend_dev_get(i)).decode() for i in range(count))
 
 
-class LlamaEngine:
-    """A loaded model. `go_on` is asked often while it loads. Raises ModelFileError, LoadStopped.
-
-    A step that runs while `interrupt` is set is aborted: any thread may set it.
-    """
-
-    slots: int
-    context: int
-    trained_context: int
-    total_context: int
-    vocabulary: int
-    bos: int
-    eos: int
-    adds_bos: bool
-    piece: Callable[[int], bytes]
-    _vocab: Any
-    _memory: Any
-    _batch: Any
-
-    def __init__(self, load: Load, log: LlamaLog, interrupt: Interrupt, go_on: Callable[[], bool]) -> None:
-        log.clear()
-        self.slots = load.slots
-        self._model = self._context = None
-        params = c.llama_model_default_params()
-        params.n_gpu_layers = load.gpu_layers
-        stopped = False
-
-        def progress(_fraction: float, _data: object) -> bool:
-            nonlocal stopped
-            stopped = stopped or not go_on()
-            return not stopped
-
-        # The callbacks are kept on self: ctypes would free them while llama.cpp still calls them.
-        self._progress = c.llama_progress_callback(progress)
-        params.progress_callback = self._progress
-        self._model = c.llama_model_load_from_file(load.path.encode(), params)
-        if stopped:
-            self.close()
-            raise LoadStopped
-        if not self._model:
-            raise _load_error(load.path, log.errors)
-        self.trained_context = int(c.llama_model_n_ctx_train(self._model))
-        self.context = min(load.context, load.total_context, self.trained_context)
-        self._open_context(load, interrupt)
-        if not self._context:
-            self.close()
-            raise _load_error(load.path, log.errors)
-        self._memory = c.llama_get_memory(self._context)
-        self._vocab = c.llama_model_get_vocab(self._model)
-        self.vocabulary = int(c.llama_vocab_n_tokens(self._vocab))
-        self.bos = int(c.llama_vocab_bos(self._vocab))
-        self.eos = int(c.llama_vocab_eos(self._vocab))
-        self.adds_bos = bool(c.llama_vocab_get_add_bos(self._vocab))
-        self.piece = lru_cache(maxsize=65536)(self._piece)
-        self._batch = c.llama_batch_init(self._most_rows, 0, 1)
-
-    def _open_context(self, load: Load, interrupt: Interrupt) -> None:
-        self._most_rows = PREFILL_ROWS_ALONE + load.slots
-        params = c.llama_context_default_params()
-        params.n_ctx = load.total_context
-        params.n_seq_max = load.slots
-        params.kv_unified = True
-        params.n_batch = params.n_ubatch = self._most_rows  # a step is one micro-step
-        params.n_threads = params.n_threads_batch = load.threads or usable_cores()
-        params.no_perf = True
-        params.abort_callback, params.abort_callback_data = interrupt.callback, interrupt.address
-        self._context = c.llama_init_from_model(self._model, params)
-        if self._context:
-            self.total_context = int(c.llama_n_ctx(self._context))
-
-    @property
-    def memory_bytes(self) -> int:
-        """Of weights and KV cache; the compute buffer comes on top."""
-        heads, kv_heads = c.llama_model_n_head(self._model), c.llama_model_n_head_kv(self._model)
-        width = c.llama_model_n_embd(self._model) * kv_heads // max(1, heads)
-        kv_bytes = 2 * 2 * width * c.llama_model_n_layer(self._model) * self.total_context
-        return int(c.llama_model_size(self._model)) + int(kv_bytes)
-
-    @property
-    def template(self) -> str | None:
-        """The chat template of the file."""
-        text = c.llama_model_chat_template(self._model, None)
-        return text.decode(errors="replace") if text else None
-
-    def special_texts(self) -> list[str]:
-        """Texts of the tokens that mean something to the model beyond their characters."""
-        wanted = c.LLAMA_TOKEN_ATTR_CONTROL | c.LLAMA_TOKEN_ATTR_UNKNOWN
-        ids = [i for i in range(self.vocabulary) if c.llama_vocab_get_attr(self._vocab, i) & wanted]
-        return [text for i in ids if (text := self.token_text(i))]
-
-    def token_text(self, token: int) -> str:
-        return str(c.llama_vocab_get_text(self._vocab, token).decode(errors="replace")) if token >= 0 else ""
-
-    def tokenise(self, text: str, *, special: bool) -> list[int]:
-        """Token ids of a text; nothing is put before or after it."""
-        data = text.encode()
-        ids = (c.llama_token * (len(data) + 8))()
-        count = c.llama_tokenize(self._vocab, data, len(data), ids, len(ids), False, special)
-        if count < 0:
-            raise ValueError(f"a text of {len(data)} bytes is more than {len(ids)} tokens")
-        return list(ids[:count])
-
-    def ends(self, token: int) -> bool:
-        return bool(c.llama_vocab_is_eog(self._vocab, token))
-
-    def decode(self, rows: Sequence[Row]) -> Decoded:
-        batch = self._batch
-        batch.n_tokens = len(rows)
-        for i, row in enumerate(rows):
-            batch.token[i] = row.token
-            batch.pos[i] = row.position
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = row.slot
-            batch.logits[i] = row.logits
-        result = c.llama_decode(self._context, batch)
-        if result == 0:
-            return Decoded.DONE
-        return Decoded.ABORTED if result == 2 else Decoded.FAILED
-
-    def logits(self, row: int) -> Logits:
-        pointer = c.llama_get_logits_ith(self._context, row)
-        return np.ctypeslib.as_array(pointer, shape=(self.vocabulary,))
-
-    def forget(self, slot: int, position: int) -> None:
-        c.llama_memory_seq_rm(self._memory, slot, position, -1)
-
-    def close(self) -> None:
-        """Give all memory back."""
-        if self._context:
-            c.llama_batch_free(self._batch)
-            c.llama_free(self._context)
-        if self._model:
-            c.llama_model_free(self._model)
-        self._context = self._model = None
-
-    def _piece(self, token: int) -> bytes:
-        buffer = (ctypes.c_char * 64)()
-        size = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
-        if size < 0:
-            buffer = (ctypes.c_char * -size)()
-            size = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
-        return bytes(buffer.raw[:size])
+def model_params(load: Load) -> Any:
+    """How a file is opened, but for the progress callback. What it points to is kept in its attribute `kept`."""
+    params = c.llama_model_default_params()
+    params.n_gpu_layers = load.gpu_layers
+    params.load_mode = _LOAD_MODES[load.mmap, load.mlock]
+    kept: list[Any] = []
+    if load.gpu_layers == 0:
+        # No device at all: a GPU that holds no layer would still take some hundred MiB for its context.
+        kept.append((ctypes.c_void_p * 1)())
+        params.devices = ctypes.cast(kept[-1], ctypes.c_void_p)
+    elif load.tensor_split:
+        split = (ctypes.c_float * int(c.llama_max_devices()))(*load.tensor_split)
+        kept.append(split)
+        params.tensor_split = split
+    params.kept = kept
+    return params
 
 
-def _load_error(path: str, errors: Sequence[str]) -> ModelFileError:
+def use_numa(strategy: str) -> None:
+    """Spread threads and memory over the nodes of the machine; the first call in a process is the one that counts."""
+    if strategy != "off":
+        c.llama_numa_init(_NUMA[strategy])
+
+
+def load_error(path: str, errors: Sequence[str]) -> ModelFileError:
+    """What llama.cpp's log says of a load that failed."""
     said = errors[0] if errors else "llama.cpp gave no reason"
     if any(_MEMORY_WORDS.search(line) for line in errors):
         return ModelFileError(

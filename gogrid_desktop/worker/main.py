@@ -16,46 +16,51 @@ from collections import deque
 from pathlib import Path
 from queue import Empty
 
-import psutil
-
 from gogrid_desktop import __version__, log
 from gogrid_desktop.core.rank import Rank
-from gogrid_desktop.core.worker_state import WorkerState, may_follow
+from gogrid_desktop.core.worker_state import LifeCycle, WorkerState
 from gogrid_desktop.errors import BadInput, GoGridError
 from gogrid_desktop.gguf import read_header
-from gogrid_desktop.worker import llama
+from gogrid_desktop.worker import chaos, llama
 from gogrid_desktop.worker import messages as w
-from gogrid_desktop.worker.batcher import Batcher
+from gogrid_desktop.worker.batcher import AnyJob, Batcher
 from gogrid_desktop.worker.journal import ENVIRONMENT, Journal
 from gogrid_desktop.worker.limits import Pace, Ranker
+from gogrid_desktop.worker.llama_engine import LlamaEngine
+from gogrid_desktop.worker.model import LoadedModel
 from gogrid_desktop.worker.pipes import Inbox, Out, read_commands
-from gogrid_desktop.worker.prompt import Prompter, PromptRejected, prompt_hash
-from gogrid_desktop.worker.sequence import JobSequence
+from gogrid_desktop.worker.progress import Progress
 
 MAX_CONTEXT = 2**24
 
-#: Commands that a step which runs does not delay.
-_INTERRUPTS = (w.Pause, w.SetLimits, w.Load, w.Unload)
+#: Commands that a step which runs does not delay, beside limits that are lower.
+_INTERRUPTS = (w.Pause, w.Load, w.Unload)
 #: Commands that are obeyed also while a model loads; the others wait for it, and the first two stop it.
 _STOPS_LOAD = (w.Load, w.Unload)
-_WHILE_LOADING = (w.Pause, w.Resume, w.SetLimits, w.Ping)
+_WHILE_LOADING = (w.Pause, w.Resume, w.SetLimits)
 
 
-class _Model:
-    """A loaded model with all that runs in it."""
+class _Watch:
+    """Tells of each step to whoever asks from outside; faults on purpose count as part of it."""
 
-    def __init__(self, sha256: str, engine: llama.LlamaEngine, batcher: Batcher) -> None:
-        self.sha256 = sha256
-        self.engine = engine
-        self.batcher = batcher
-        self.prompter = Prompter(engine, engine.template, engine.special_texts())
+    def __init__(self, progress: Progress, faults: chaos.Chaos) -> None:
+        self._progress, self._faults = progress, faults
+
+    def began(self) -> None:
+        self._progress.began(time.monotonic())
+        self._faults.before_step()
+
+    def ended(self, *, counts: bool) -> None:
+        self._progress.ended(time.monotonic(), counts=counts)
 
 
 class Worker:
     """The loop and what each command does."""
 
-    def __init__(self, inbox: Inbox, out: Out, journal: Journal, ranker: Ranker) -> None:
-        self.interrupt = llama.Interrupt()
+    def __init__(self, inbox: Inbox, out: Out, journal: Journal, ranker: Ranker, faults: chaos.Chaos) -> None:
+        self._interrupt = llama.Interrupt()
+        self._progress = Progress()
+        self._faults = faults
         self._inbox = inbox
         self._out = out
         self._journal = journal
@@ -63,16 +68,15 @@ class Worker:
         self._log = llama.LlamaLog(lambda level, line: out.send(w.LogRecord(level=level, message=line)))
         self._pace = Pace()
         self._paused = False
-        self._state = WorkerState.SPAWNING
-        self._model: _Model | None = None
-        self._steps = 0
+        self._life = LifeCycle()
+        self._model: LoadedModel | None = None
         self._postponed: deque[tuple[float, w.Command]] = deque()
 
     def run(self) -> None:
         """Serve for ever."""
         self._out.send(w.Hello(version=__version__, pid=os.getpid(), backends=llama.backends()))
         while True:
-            self.interrupt.clear()
+            self._interrupt.clear()
             while (arrival := self._next(0.0)) is not None:
                 self._obey(*arrival)
             wait_s = self._wait_s()
@@ -80,6 +84,17 @@ class Worker:
                 self._step()
             elif (arrival := self._next(wait_s)) is not None:
                 self._obey(*arrival)
+
+    def arrived(self, read_s: float, command: w.Command) -> None:
+        """Take a command that was read, on the thread that reads."""
+        if isinstance(command, w.Ping):
+            self._out.send(self._progress.pong(command.seq, read_s))
+            return
+        # Into the inbox first: an interrupt that finds it empty would be forgotten before the next step.
+        self._inbox.put((read_s, command))
+        lowered = isinstance(command, w.SetLimits) and command.limits.lowers_now(self._pace.limits)
+        if lowered or isinstance(command, _INTERRUPTS):
+            self._interrupt.set()
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -104,7 +119,7 @@ class Worker:
         self._pace.stepped(began_s, time.monotonic())
         self._settle()
 
-    def _say(self, job: JobSequence, frame: w.Frame) -> None:
+    def _say(self, job: AnyJob, frame: w.Frame) -> None:
         if isinstance(frame, w.Emitted):
             self._journal.emitted(job.job, job.lease, job.fence, frame.chunk.tokens_before, len(frame.chunk.token_ids))
         self._out.send(frame)
@@ -125,6 +140,12 @@ class Worker:
             case w.Unload():
                 self._unload()
                 self._out.send(w.Unloaded())
+            case w.Room():
+                if self._model is not None:
+                    self._model.batcher.room(command.slots, prefixes=command.prefixes)
+                self._applied(read_s, command.seq)
+            case w.Probe():
+                self._probe(command)
             case _:
                 self._obey_at_once(read_s, command)
 
@@ -139,56 +160,39 @@ class Worker:
                 self._paused = True
             case w.Resume():
                 self._paused = False
-            case w.Ping():
-                running = len(self._model.batcher) if self._model is not None else 0
-                rss = psutil.Process().memory_info().rss
-                self._out.send(w.Pong(seq=command.seq, steps=self._steps_so_far, running=running, rss_bytes=rss))
-                return
             case _:
                 raise TypeError(f"{command.type} needs a model")
-        took_ms = (time.monotonic() - read_s) * 1000
-        self._out.send(w.Applied(seq=command.seq, took_ms=took_ms, rank=rank))
+        self._applied(read_s, command.seq, rank)
 
-    @property
-    def _steps_so_far(self) -> int:
-        return self._steps + (self._model.batcher.steps if self._model is not None else 0)
+    def _applied(self, read_s: float, seq: int, rank: Rank | None = None) -> None:
+        self._out.send(w.Applied(seq=seq, took_ms=(time.monotonic() - read_s) * 1000, rank=rank))
+
+    def _probe(self, probe: w.Probe) -> None:
+        began_s = time.monotonic()
+        if self._model is None:
+            problem = "no model is loaded"
+        elif self._paused or self._pace.stopped:
+            problem = "paused"
+        elif len(self._model.batcher):
+            problem = "jobs are running"
+        else:
+            problem = self._model.probe()
+            self._pace.worked(began_s, time.monotonic())
+        self._out.send(w.Probed(seq=probe.seq, took_ms=(time.monotonic() - began_s) * 1000, problem=problem))
 
     def _start(self, start: w.Start) -> None:
-        model, job, lease = self._model, start.job, start.lease
-        if model is None or model.sha256 != job.model:
+        model = self._model
+        if model is None or model.sha256 != start.job.model:
             self._complain("a job was started for a model that is not loaded; it is cancelled")
-            self._out.send(w.Cancelled(lease=lease))
+            self._out.send(w.Cancelled(lease=start.lease))
             return
-        if lease in model.batcher:
+        if start.lease in model.batcher:
             self._complain("a job was started twice; it goes on")
             return
-        try:
-            prompt = model.prompter.prompt(job)
-        except PromptRejected as error:
-            self._out.send(
-                w.JobRejected(
-                    lease=lease,
-                    code=error.code,
-                    param=error.param,
-                    message=error.message,
-                    needs_context=error.needs_context,
-                )
-            )
-            return
-        digest = prompt_hash(prompt)
-        if job.prompt_hash not in (None, digest):
-            message = "This model turns the prompt into other tokens than the node that began the job."
-            self._out.send(w.JobFailed(lease=lease, message=message, incompatible=True))
-            return
-        if any(not 0 <= token < model.engine.vocabulary for token in job.token_ids):
-            message = "The job has tokens that this model does not know."
-            self._out.send(w.JobFailed(lease=lease, message=message, incompatible=True))
-            return
-        self._out.send(w.Prompted(lease=lease, tokens=len(prompt), hash=digest))
-        self._journal.started(job.id, lease, start.fence, len(job.token_ids))
-        limit = min(job.params.max_tokens, model.engine.context - len(prompt))
+        began_s = time.monotonic()
         self._become(WorkerState.PROCESSING)
-        model.batcher.submit(JobSequence(start, prompt, limit, model.engine.piece), job.priority)
+        model.take(start)
+        self._pace.worked(began_s, time.monotonic())
         self._settle()
 
     # --- the model ---------------------------------------------------------------------------------------------------
@@ -200,7 +204,9 @@ class Worker:
         try:
             _check(load)
             read_header(Path(load.path))
-            engine = llama.LlamaEngine(load, self._log, self.interrupt, self._go_on_loading)
+            self._faults.before_load()
+            watch = _Watch(self._progress, self._faults)
+            engine = LlamaEngine(load, self._log, self._interrupt, self._go_on_loading, watch)
         except llama.LoadStopped:
             self._become(WorkerState.FAILED, "stopped by another command")
             return
@@ -208,7 +214,8 @@ class Worker:
             self._out.send(w.LoadFailed(sha256=load.sha256, message=error.message, remedy=error.remedy))
             self._become(WorkerState.FAILED, error.message)
             return
-        self._model = _Model(load.sha256, engine, Batcher(engine, self._pace, self._say))
+        batcher = Batcher(engine, self._pace, self._say, time.monotonic, deterministic=load.deterministic)
+        self._model = LoadedModel(load.sha256, engine, batcher, self._out.send, self._journal)
         self._ranker.hold(self._pace.limits)  # the threads that the model brought
         self._out.send(
             w.Loaded(
@@ -239,8 +246,7 @@ class Worker:
         for lease in self._model.batcher.cancel_all():
             self._out.send(w.Cancelled(lease=lease))
         self._become(WorkerState.EVICTING)
-        self._steps = self._steps_so_far
-        self._model.engine.close()
+        self._model.close()
         self._model = None
         self._become(WorkerState.SPAWNING)
 
@@ -248,16 +254,13 @@ class Worker:
 
     def _settle(self) -> None:
         """Idle once the last job has left."""
-        if self._state is WorkerState.PROCESSING and self._model is not None and not len(self._model.batcher):
+        self._progress.running = len(self._model.batcher) if self._model is not None else 0
+        if self._life.state is WorkerState.PROCESSING and not self._progress.running:
             self._become(WorkerState.IDLE)
 
     def _become(self, state: WorkerState, detail: str = "") -> None:
-        if state is self._state:
-            return
-        if not may_follow(self._state, after=state):
-            raise ValueError(f"{state} cannot follow {self._state}")
-        self._state = state
-        self._out.send(w.StateChanged(state=state, detail=detail))
+        if self._life.become(state, detail):
+            self._out.send(w.StateChanged(state=state, detail=detail))
 
     def _complain(self, message: str) -> None:
         self._out.send(w.LogRecord(level="error", message=message))
@@ -273,15 +276,11 @@ def _check(load: w.Load) -> None:
 def main(ranker: Ranker) -> None:
     """Serve the agent on the other side of standard input and output until it goes."""
     log.setup("warning")
-    inbox, out = Inbox(), Out()
-    worker = Worker(inbox, out, Journal(os.environ.get(ENVIRONMENT)), ranker)
-
-    def arrived(command: w.Command) -> None:
-        if isinstance(command, _INTERRUPTS):
-            worker.interrupt.set()
-
+    faults = chaos.Chaos(os.environ.get(chaos.ENVIRONMENT), os.getpid())
+    inbox, out = Inbox(), Out(faults.garbage)
+    worker = Worker(inbox, out, Journal(os.environ.get(ENVIRONMENT)), ranker, faults)
     reader = threading.Thread(
-        target=read_commands, args=(sys.stdin.buffer, inbox, arrived, out), name="commands", daemon=True
+        target=read_commands, args=(sys.stdin.buffer, worker.arrived, out), name="commands", daemon=True
     )
     reader.start()
     try:

@@ -27,7 +27,12 @@ class Frame(BaseModel):
 
 
 class Load(Frame):
-    """Load this file. `context`: most tokens of one sequence; `total_context`: KV cells shared by all `slots`."""
+    """Load this file. `context`: most tokens of one sequence; `total_context`: KV cells for all `slots` together.
+
+    Where `total_context` is `slots` x `context` each sequence has cells of its own, otherwise they share all of them.
+    `tensor_split`: parts of the model for each GPU, () for llama.cpp's choice. With `deterministic` jobs run one at a
+    time and say the same to the bit wherever they run on the same kind of machine.
+    """
 
     type: Literal["load"] = "load"
     path: str
@@ -37,6 +42,12 @@ class Load(Frame):
     slots: int
     threads: int = 0  # 0 = as many as there are physical cores
     gpu_layers: int = 0
+    kv_type: Literal["f16", "q8_0"] = "f16"
+    tensor_split: tuple[float, ...] = ()
+    mmap: bool = True
+    mlock: bool = False
+    numa: Literal["off", "distribute", "isolate", "numactl"] = "off"
+    deterministic: bool = False
 
 
 class Start(Frame):
@@ -75,6 +86,18 @@ class Resume(Frame):
     seq: int
 
 
+class Room(Frame):
+    """Run at most `slots` jobs (the others wait, with their tokens); keep no finished prefixes where it says so.
+
+    Answered by `Applied`; holds until the next load.
+    """
+
+    type: Literal["room"] = "room"
+    seq: int
+    slots: int
+    prefixes: bool
+
+
 class Unload(Frame):
     """Give all memory of the model back; running jobs are cancelled first."""
 
@@ -96,7 +119,7 @@ class Probe(Frame):
 
 
 Command = Annotated[
-    Load | Start | Cancel | SetLimits | Pause | Resume | Unload | Ping | Probe, Field(discriminator="type")
+    Load | Start | Cancel | SetLimits | Pause | Resume | Room | Unload | Ping | Probe, Field(discriminator="type")
 ]
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 

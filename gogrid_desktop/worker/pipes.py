@@ -19,17 +19,19 @@ from gogrid_desktop.worker import messages as w
 
 
 class Out:
-    """Writes frames, from any thread, each in one piece."""
+    """Writes frames, from any thread, each in one piece, and after each what `garbage` gives (normally nothing)."""
 
-    def __init__(self) -> None:
+    def __init__(self, garbage: Callable[[], bytes] = bytes) -> None:
+        self._garbage = garbage
         self._fd = os.dup(1)
         self._lock = threading.Lock()
         os.dup2(2, 1)
 
     def send(self, frame: w.Frame) -> None:
         """Blocks while nobody reads; ends the process when nobody can."""
-        data = memoryview(w.encode(frame))
+        line = w.encode(frame)
         with self._lock:
+            data = memoryview(line + self._garbage())
             try:
                 while data:
                     data = data[os.write(self._fd, data) :]
@@ -41,8 +43,11 @@ class Inbox(SimpleQueue[tuple[float, w.Command]]):
     """Commands with the time when they were read (monotonic, seconds)."""
 
 
-def read_commands(stream: BinaryIO, inbox: Inbox, arrived: Callable[[w.Command], None], out: Out) -> None:
-    """Read until the input ends, then end the process. A line that is no command is named in the log and ignored."""
+def read_commands(stream: BinaryIO, arrived: Callable[[float, w.Command], None], out: Out) -> None:
+    """Read until the input ends, then end the process. `arrived` is given each command and when it was read.
+
+    A line that is no command is named in the log and ignored.
+    """
     for line in _lines(stream):
         read_s = time.monotonic()
         try:
@@ -50,8 +55,7 @@ def read_commands(stream: BinaryIO, inbox: Inbox, arrived: Callable[[w.Command],
         except ValidationError as error:
             out.send(w.LogRecord(level="error", message=_complaint(line, error)))
             continue
-        inbox.put((read_s, command))
-        arrived(command)
+        arrived(read_s, command)
     os._exit(0)
 
 

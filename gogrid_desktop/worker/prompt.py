@@ -51,6 +51,8 @@ class Tokeniser(Protocol):
     bos: int
     eos: int
     adds_bos: bool
+    closing: list[int]  # what ends a text that is embedded
+    pools: bool
 
     def tokenise(self, text: str, *, special: bool) -> list[int]: ...
 
@@ -68,11 +70,16 @@ class Prompter:
 
     def prompt(self, job: Job) -> list[int]:
         """Token ids of the job's prompt. Raises PromptRejected."""
+        if self._model.pools and job.kind is not JobKind.EMBEDDING:
+            raise PromptRejected("unsupported_kind", "model", "This model makes embeddings alone; use another to chat.")
         match job.kind:
             case JobKind.CHAT:
                 ids, param = self._chat(job), "messages"
             case JobKind.COMPLETION:
                 ids, param = self._with_bos(self._model.tokenise(job.prompt, special=False)), "prompt"
+            case JobKind.EMBEDDING:
+                ids, param = self._with_bos(self._model.tokenise(job.prompt, special=False)), "input"
+                ids += self._model.closing
             case _:
                 raise PromptRejected("unsupported_kind", None, f"This worker does not run jobs of kind {job.kind}.")
         if not ids:
@@ -84,10 +91,12 @@ class Prompter:
 
     def _check_room(self, tokens: int, job: Job, param: str) -> None:
         done, context, trained = len(job.token_ids), self._model.context, self._model.trained_context
+        if job.kind is JobKind.EMBEDDING:
+            context, trained = context + 1, trained + 1  # nothing comes after the text
         if tokens + done < context or done >= job.params.max_tokens:
             return
         if context < trained and tokens < trained:
-            needed = min(tokens + job.params.max_tokens, trained)
+            needed = min(tokens + job.params.max_tokens, self._model.trained_context)
             message = f"The job needs a context of {needed} tokens, and this worker has {context}."
             raise PromptRejected("needs_context", param, message, needed)
         if tokens >= context:

@@ -19,9 +19,9 @@ from gogrid_desktop.core.json_schema import SchemaError, grammar_of
 from gogrid_desktop.protocol.grid import SamplingParams
 from gogrid_desktop.worker.filters import candidates
 from gogrid_desktop.worker.grammar import Grammar, permitted_candidates
-from gogrid_desktop.worker.gumbel import Ids as Ids
-from gogrid_desktop.worker.gumbel import Logits as Logits
 from gogrid_desktop.worker.gumbel import winner
+from gogrid_desktop.worker.likeliest import Ids as Ids
+from gogrid_desktop.worker.likeliest import Logits as Logits
 from gogrid_desktop.worker.logprobs import Top, log_probabilities
 from gogrid_desktop.worker.penalties import Penalties
 
@@ -142,7 +142,8 @@ class Sampler:
             return NOTHING
         if greedy:
             return int(ids[np.argmax(logits[ids])])
-        return winner(logits[ids], ids, params.temperature, params.seed, params.choice, position)
+        kept = logits if ids.size == logits.size else logits[ids]
+        return winner(kept, ids, params.temperature, params.seed, params.choice, position)
 
 
 def _open_grammar(params: SamplingParams, vocabulary: Vocabulary) -> Grammar | None:
@@ -158,12 +159,3 @@ def _rejected(params: SamplingParams) -> Iterator[None]:
     except (GrammarError, SchemaError) as error:
         param = "grammar" if params.grammar is not None else "response_format"
         raise SamplingRejected(param, str(error)) from error
-
-
-def draw(logits: Logits, params: SamplingParams, position: int) -> int:
-    """The token id at `position` by `params` alone, without the tokens before it. Raises BadLogits."""
-    return Sampler(params, (), Vocabulary(logits.size, lambda _token: False, _no_grammar)).draw(logits, position).token
-
-
-def _no_grammar(_text: str) -> Grammar:
-    raise GrammarError("There is no grammar here.")

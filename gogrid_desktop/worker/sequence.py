@@ -8,48 +8,86 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gogrid_desktop.protocol.grid import Chunk, FinishReason, SamplingParams
+import numpy as np
+
+from gogrid_desktop.protocol.grid import Chunk, FinishReason, Job, Priority, TokenLogprobs
+from gogrid_desktop.worker.engine import Floats, Tokens
 from gogrid_desktop.worker.messages import Start
+from gogrid_desktop.worker.sampling import Sampler, Vocabulary
 from gogrid_desktop.worker.text import TextStream
+
+_RANK = {priority: rank for rank, priority in enumerate(Priority)}
+
+#: Priority, deadline, arrival: the smaller goes first.
+Order = tuple[int, float, int]
+
+
+def order_of(job: Job, arrival: int) -> Order:
+    return _RANK[job.priority], job.deadline, arrival
 
 
 class JobSequence:
-    """`tokens`: prompt and generated ids; the first `cached` of them are in the KV cache of sequence `slot`.
+    """One job in the batcher.
 
+    `tokens`: prompt and generated ids, shape (n,); the first `cached` of them are in the KV cache of sequence `slot`.
     `limit`: most tokens it may generate. `piece`: the bytes of a token id. `finish_reason` is set with the last token.
+    `order`: who goes first. Raises SamplingRejected, and Incompatible when its tokens cannot be replayed; `close` it.
     """
 
-    def __init__(self, start: Start, prompt: Sequence[int], limit: int, piece: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        start: Start,
+        prompt: Sequence[int],
+        limit: int,
+        piece: Callable[[int], bytes],
+        vocabulary: Vocabulary,
+        arrival: int = 0,
+    ) -> None:
         job = start.job
         self.lease = start.lease
         self.fence = start.fence
         self.job = job.id
-        self.params: SamplingParams = job.params
+        self.salt = job.prefix_salt
+        self.order = order_of(job, arrival)
         self.prompt_tokens = len(prompt)
         self.limit = limit
-        self.tokens = [*prompt, *job.token_ids]
         self.cached = 0
         self.slot = -1
+        self.started = False
         self.finish_reason: FinishReason | None = None
+        self._buffer = np.empty(len(prompt) + max(limit, len(job.token_ids)), dtype=np.int32)
+        self._length = len(prompt) + len(job.token_ids)
+        self._buffer[: self._length] = [*prompt, *job.token_ids]
         self._piece = piece
         self._text = TextStream(job.params.stop)
         self._fresh_ids: list[int] = []
         self._fresh_text = ""
+        self._fresh_logprobs: list[TokenLogprobs] | None = None if job.params.logprobs is None else []
         self._tokens_reported = len(job.token_ids)
         self._bytes_reported = job.have.bytes
         self._known_bytes = job.have.bytes  # of the text to come, this much was reported before
-        for token in job.token_ids:
-            self._add_text(self._text.push(piece(token)))
+        self._sampler = Sampler(job.params, prompt, vocabulary)
+        try:
+            for token in job.token_ids:
+                self._sampler.accept(token)
+                self._add_text(self._text.push(piece(token)))
+        except BaseException:
+            self.close()
+            raise
         self._check_end()
+
+    @property
+    def tokens(self) -> Tokens:
+        return self._buffer[: self._length]
 
     @property
     def generated(self) -> int:
         """Tokens generated so far, in all leases: also the position of the next one."""
-        return len(self.tokens) - self.prompt_tokens
+        return self._length - self.prompt_tokens
 
     @property
     def uncached(self) -> int:
-        return len(self.tokens) - self.cached
+        return self._length - self.cached
 
     @property
     def cells(self) -> int:
@@ -61,16 +99,28 @@ class JobSequence:
         """Tokens and bytes reported so far."""
         return self._tokens_reported, self._bytes_reported
 
-    def accept(self, token: int) -> None:
-        """Take the next token of the model."""
-        self.tokens.append(token)
-        self._fresh_ids.append(token)
-        self._add_text(self._text.push(self._piece(token)))
+    def advance(self, logits: Floats) -> None:
+        """Draw the next token. Raises BadLogits, and SamplingRejected when a grammar takes too long."""
+        drawn = self._sampler.draw(logits, self.generated)
+        if drawn.end:
+            self._finish(FinishReason.STOP)  # an end token is no token of the answer
+            return
+        self._sampler.accept(drawn.token)
+        self._buffer[self._length] = drawn.token
+        self._length += 1
+        self._fresh_ids.append(drawn.token)
+        if self._fresh_logprobs is not None and drawn.logprob is not None:
+            self._fresh_logprobs.append((drawn.logprob, drawn.top))
+        self._add_text(self._text.push(self._piece(drawn.token)))
         self._check_end()
 
-    def end_of_generation(self) -> None:
-        """The model said that it is done; its end token is no token of the answer."""
-        self._finish(FinishReason.STOP)
+    def close(self) -> None:
+        """Give back what the grammar holds."""
+        self._sampler.close()
+
+    def restart(self) -> None:
+        """Its place in the cache was taken: it is read from the beginning again."""
+        self.cached = 0
 
     def take_chunk(self) -> Chunk | None:
         """What is new since the last call, or None; it counts as reported from now on."""
@@ -81,10 +131,13 @@ class JobSequence:
             bytes_before=self._bytes_reported,
             token_ids=tuple(self._fresh_ids),
             text=self._fresh_text,
+            logprobs=None if self._fresh_logprobs is None else tuple(self._fresh_logprobs),
         )
         self._tokens_reported += len(self._fresh_ids)
         self._bytes_reported += len(self._fresh_text.encode())
         self._fresh_ids, self._fresh_text = [], ""
+        if self._fresh_logprobs is not None:
+            self._fresh_logprobs = []
         return chunk
 
     def _check_end(self) -> None:

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from gogrid_desktop.core.profiles import NOTHING
 from gogrid_desktop.protocol.grid import FinishReason, Have, Priority
 from gogrid_desktop.worker import messages as w
-from gogrid_desktop.worker.batcher import PREFILL_ROWS_ALONE, PREFILL_ROWS_SHARED, Decoded
+from gogrid_desktop.worker.cost import FIRST_ROWS
+from gogrid_desktop.worker.engine import Decoded
 
 PROMPTS = st.lists(st.integers(1, 11), min_size=1, max_size=60)
 
 
-def alone(prompt: list[int], **how: object) -> tuple[tuple[int, ...], str]:
-    bench = Bench()
-    bench.submit(job("x", prompt, **how))  # type: ignore[arg-type]
+def alone(prompt: list[int], end_weight: float = -1.0, **how: object) -> tuple[tuple[int, ...], str]:
+    bench = Bench(FakeEngine(end_weight=end_weight))
+    bench.submit(job("x", prompt, **how))
     bench.finish()
     return bench.told("x").tokens, bench.told("x").text
 
@@ -60,7 +61,7 @@ def test_a_job_that_moves_between_workers_gives_the_same_answer(
     have_text = ""
     for _ in range(data.draw(st.integers(1, 3), label="moves")):
         bench = Bench()
-        bench.submit(job("x", prompt, token_ids=have_tokens, have_bytes=len(have_text.encode()), **how))  # type: ignore[arg-type]
+        bench.submit(job("x", prompt, token_ids=have_tokens, have_bytes=len(have_text.encode()), **how))
         bench.step(data.draw(st.integers(0, 30), label="steps"))
         told = bench.told("x")
         told.check_counters(Have(tokens=len(have_tokens), bytes=len(have_text.encode())))
@@ -71,7 +72,7 @@ def test_a_job_that_moves_between_workers_gives_the_same_answer(
         assert tokens[: len(have_tokens)] == have_tokens
     bench = Bench()
     have = Have(tokens=len(have_tokens), bytes=len(have_text.encode()))
-    bench.submit(job("x", prompt, token_ids=have_tokens, have_bytes=have.bytes, **how))  # type: ignore[arg-type]
+    bench.submit(job("x", prompt, token_ids=have_tokens, have_bytes=have.bytes, **how))
     bench.finish()
     told = bench.told("x")
     told.check_counters(have)
@@ -115,28 +116,50 @@ def test_jobs_that_generate_are_decoded_together_in_one_step() -> None:
     for i in range(4):
         bench.submit(job(f"{i}"))
     bench.step(3)
-    assert [len(rows) for rows in bench.engine.batches] == [12, 4, 4]
+    assert bench.engine.rows == [12, 4, 4]
 
 
 def test_a_long_prompt_is_read_in_pieces_beside_jobs_that_generate() -> None:
-    bench = Bench(FakeEngine(end_weight=-100))
-    bench.submit(job("short", max_tokens=100))
-    bench.step()
-    bench.submit(job("long", [1] * 100))
-    bench.step(2)
-    assert [len(rows) for rows in bench.engine.batches[1:]] == [1 + PREFILL_ROWS_SHARED] * 2
-    assert len(bench.told("short").tokens) == 3
+    bench = Bench(FakeEngine(end_weight=-100, row_s=0.02))
+    bench.submit(job("short", max_tokens=500))
+    bench.step(5)
+    bench.submit(job("long", [1] * 50))
+    bench.step(50)
+    assert bench.engine.rows[5:40] == [2] * 35  # 0.02 s for a token: 1.8 times as much has room for no second row
+    assert len(bench.told("short").tokens) == 55
+    assert bench.told("long").tokens
+
+
+def test_a_step_that_nobody_would_feel_is_used_for_prompts() -> None:
+    bench = Bench(FakeEngine(end_weight=-100, row_s=0.001))
+    bench.submit(job("short", max_tokens=500))
+    bench.step(5)
+    bench.submit(job("long", [1] * 200))
+    bench.step(3)
+    assert all(25 <= rows <= 33 for rows in bench.engine.rows[5:])
+
+
+def test_a_step_on_a_gpu_is_never_longer_than_it_may_be() -> None:
+    bench = Bench(FakeEngine(slots=16, end_weight=-100, row_s=0.004, longest_step_s=0.05))
+    bench.submit(*(job(f"{i}", [1] * 150, max_tokens=200) for i in range(4)))
+    bench.finish()
+    assert max(bench.engine.rows[3:]) * 0.004 <= 0.05 + 1e-9
 
 
 def test_a_long_prompt_alone_is_read_in_larger_pieces() -> None:
     bench = Bench()
-    bench.submit(job("long", [1] * (PREFILL_ROWS_ALONE + 10)))
-    bench.step(2)
-    assert [len(rows) for rows in bench.engine.batches] == [PREFILL_ROWS_ALONE, 10]
-    assert [frame.tokens for frame in bench.frames if isinstance(frame, w.Prefilled)] == [
-        PREFILL_ROWS_ALONE,
-        PREFILL_ROWS_ALONE + 10,
-    ]
+    bench.submit(job("long", [1] * 200))
+    bench.step(5)
+    assert bench.engine.rows == [FIRST_ROWS, 64, 64, 40, 1]
+    told = [frame.tokens for frame in bench.frames if isinstance(frame, w.Prefilled)]
+    assert told == [32, 96, 160, 200]
+
+
+def test_a_step_that_was_stopped_is_tried_again_in_smaller_pieces() -> None:
+    bench = Bench(FakeEngine(outcomes=[Decoded.DONE, Decoded.ABORTED, Decoded.ABORTED, Decoded.DONE, Decoded.DONE]))
+    bench.submit(job("long", [1] * 300))
+    bench.step(6)
+    assert bench.engine.rows == [32, 64, 32, 16, 32, 64]
 
 
 def test_no_more_jobs_than_slots_run_and_the_next_follows_the_first_that_ends() -> None:
@@ -153,20 +176,35 @@ def test_jobs_start_by_priority_then_arrival() -> None:
     bench = Bench(FakeEngine(slots=1))
     order = [Priority.BATCH, Priority.NORMAL, Priority.CRITICAL, Priority.NORMAL]
     for i, priority in enumerate(order):
-        bench.submit(job(f"{i}"), priority)
+        bench.submit(job(f"{i}", priority=priority))
     bench.finish()
     assert [frame.lease for frame in bench.frames if isinstance(frame, w.Finished)] == ["2", "1", "3", "0"]
 
 
-def test_a_job_waits_until_the_cache_has_room_for_all_it_may_need() -> None:
-    bench = Bench(FakeEngine(total_context=40, end_weight=-100))
-    bench.submit(job("first", max_tokens=20))
-    bench.submit(job("second", max_tokens=20))
-    bench.step(20)
-    assert bench.told("first").finished.tokens == 20
-    assert bench.told("second").frames == []
+def test_of_one_priority_the_nearest_deadline_starts_first() -> None:
+    bench = Bench(FakeEngine(slots=1))
+    bench.submit(*(job(f"{i}", deadline=deadline) for i, deadline in enumerate([30.0, 10.0, 20.0])))
     bench.finish()
-    assert bench.told("second").finished.tokens == 20
+    assert [frame.lease for frame in bench.frames if isinstance(frame, w.Finished)] == ["1", "2", "0"]
+
+
+def test_a_job_that_matters_more_takes_the_place_of_one_that_matters_less_which_loses_nothing() -> None:
+    bench = Bench(FakeEngine(slots=1, end_weight=-100))
+    bench.submit(job("bulk", priority=Priority.BATCH))
+    bench.step(5)
+    bench.submit(job("urgent", priority=Priority.HIGH))
+    bench.finish()
+    assert [frame.lease for frame in bench.frames if isinstance(frame, w.Finished)] == ["urgent", "bulk"]
+    assert bench.told("bulk").tokens == alone([1, 2, 3], end_weight=-100)[0]
+
+
+def test_jobs_of_one_priority_never_push_each_other_out() -> None:
+    bench = Bench(FakeEngine(slots=1, end_weight=-100))
+    bench.submit(job("first", deadline=100))
+    bench.step(5)
+    bench.submit(job("second", deadline=1))
+    bench.finish()
+    assert [frame.lease for frame in bench.frames if isinstance(frame, w.Finished)] == ["first", "second"]
 
 
 def test_a_smaller_batch_holds_the_youngest_and_loses_nothing() -> None:
@@ -213,7 +251,7 @@ def test_a_cancelled_job_says_nothing_more_and_its_room_is_free(steps: int) -> N
     bench.submit(job("next", max_tokens=2))
     bench.finish()
     assert {frame.lease for frame in bench.frames[said:]} == {"next"}  # type: ignore[attr-defined]
-    assert bench.engine.cache == {0: []}
+    assert bench.engine.used == 0
 
 
 def test_cancelling_a_job_that_is_not_here_does_nothing() -> None:

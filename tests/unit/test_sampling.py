@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fixtures_engine import no_grammar
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -11,9 +12,14 @@ from numpy.typing import NDArray
 from gogrid_desktop.protocol.grid import SamplingParams
 from gogrid_desktop.worker.filters import candidates as filtered
 from gogrid_desktop.worker.gumbel import gumbel
-from gogrid_desktop.worker.sampling import BadLogits, draw
+from gogrid_desktop.worker.sampling import BadLogits, Logits, Sampler, Vocabulary
 
 LOGITS = np.log(np.array([0.4, 0.3, 0.15, 0.1, 0.05], dtype=np.float32))
+
+
+def draw(logits: Logits, params: SamplingParams, position: int) -> int:
+    """By `params` alone, without the tokens before it."""
+    return Sampler(params, (), Vocabulary(logits.size, lambda _token: False, no_grammar)).draw(logits, position).token
 
 
 def params(**values: float) -> SamplingParams:

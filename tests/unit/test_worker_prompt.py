@@ -22,12 +22,21 @@ BOS = 2
 class LetterModel:
     """One token for each control text (0, 1, 2) and one for each character."""
 
-    def __init__(self, context: int = 100, trained_context: int = 100, adds_bos: bool = False, bos: int = BOS) -> None:
+    def __init__(
+        self,
+        context: int = 100,
+        trained_context: int = 100,
+        adds_bos: bool = False,
+        bos: int = BOS,
+        pools: bool = False,
+    ) -> None:
         self.context = context
         self.trained_context = trained_context
         self.adds_bos = adds_bos
         self.bos = bos
         self.eos = 1
+        self.closing = [1]
+        self.pools = pools
 
     def tokenise(self, text: str, *, special: bool) -> list[int]:
         parts = re.split("(" + "|".join(map(re.escape, SPECIALS)) + ")", text) if special else [text]
@@ -156,8 +165,24 @@ def test_a_resumed_job_that_has_all_its_tokens_needs_no_room() -> None:
 
 def test_kinds_that_this_worker_does_not_run_are_rejected() -> None:
     with pytest.raises(PromptRejected) as rejected:
-        prompter().prompt(chat("a").model_copy(update={"kind": JobKind.EMBEDDING}))
+        prompter().prompt(chat("a").model_copy(update={"kind": JobKind.PROBE}))
     assert rejected.value.code == "unsupported_kind"
+
+
+def test_an_embedding_model_takes_no_chat() -> None:
+    with pytest.raises(PromptRejected) as rejected:
+        prompter(pools=True).prompt(chat("a"))
+    assert (rejected.value.code, rejected.value.param) == ("unsupported_kind", "model")
+
+
+def test_a_text_to_embed_is_closed_and_may_fill_the_context() -> None:
+    def embedding(text: str) -> Job:
+        return completion(text).model_copy(update={"kind": JobKind.EMBEDDING})
+
+    assert prompter().prompt(embedding("x" * 99))[-2:] == [ord("x"), 1]
+    with pytest.raises(PromptRejected) as rejected:
+        prompter().prompt(embedding("x" * 100))
+    assert rejected.value.code == "context_length_exceeded"
 
 
 def test_the_hash_of_a_prompt_is_pinned_because_nodes_compare_it() -> None:
