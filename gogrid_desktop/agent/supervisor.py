@@ -24,7 +24,8 @@ from gogrid_desktop.worker import messages as w
 
 log = logging.getLogger(__name__)
 
-#: Variables a worker may see: how to find programs, libraries and devices, the language, and its audit journal.
+#: Variables a worker may see: how to find programs, libraries and devices, the language, its audit
+#: journal, and the switch for faults on purpose.
 _ENV = (
     "PATH",
     "HOME",
@@ -38,6 +39,7 @@ _ENV = (
     "TMP",
     "TMPDIR",
     "GOGRID_WORKER_JOURNAL",
+    "GOGRID_CHAOS",
 )
 _ENV_PREFIXES = ("LC_", "CUDA_", "GGML_", "HSA_", "HIP_", "ROCR_", "VK_", "OMP_")
 _FAULTS = {
