@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import os
 
+#: How long a thread of OpenMP turns in a circle before it sleeps, after each step and where it waits for another within
+#: one. By default (300,000 turns of libgomp, 200 ms of libomp) it is milliseconds after each step: a rest would be none,
+#: and beside another busy program the threads would mostly wait for each other. With no turn at all each wait is a call
+#: into the kernel. 1,000 turns are some 20 us; libomp counts milliseconds.
+SPINS = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
+
 
 def run() -> None:
     from gogrid_desktop.core.cpus import parse_cpus
     from gogrid_desktop.system import host
     from gogrid_desktop.worker.messages import CPUS_ENVIRONMENT
 
+    for name, value in SPINS.items():
+        os.environ.setdefault(name, value)
     ranker = host.ranker(parse_cpus(os.environ.get(CPUS_ENVIRONMENT, "")))
 
     from gogrid_desktop.worker.main import main

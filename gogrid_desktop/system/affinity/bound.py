@@ -14,7 +14,7 @@ from gogrid_desktop.core.cpus import format_cpus
 
 class ProcessAffinity:
     def __init__(self, process: Any = None) -> None:
-        self._process = process or psutil.Process()
+        self._process: Any = process or psutil.Process()
 
     def usable(self) -> tuple[int, ...]:
         return tuple(sorted(self._process.cpu_affinity()))

@@ -42,7 +42,7 @@ class WindowsPriority:
 
     def __init__(self, windll: Any, process: Any = None) -> None:
         self._windll = windll
-        self._process = process or psutil.Process()
+        self._process: Any = process or psutil.Process()
         windll.kernel32.GetCurrentProcess.restype = ctypes.c_void_p
 
     def hold(self, limits: Limits) -> Rank:
