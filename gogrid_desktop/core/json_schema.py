@@ -154,7 +154,7 @@ class _Converter:
         properties, required = said.get("properties", {}), said.get("required", [])
         if not isinstance(properties, dict):
             raise SchemaError(join(path, "properties"), f"is {shown(properties)}; an object is needed")
-        if not isinstance(required, list):
+        if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             raise SchemaError(join(path, "required"), f"is {shown(required)}; a list of names is needed")
         missing = next((name for name in required if name not in properties), None)
         if missing is not None:

@@ -44,6 +44,42 @@ def test_released_text_is_never_taken_back(text: str, stops: list[str], cuts: li
         assert expected(text, stops).startswith(released)
 
 
+@given(st.binary(max_size=60), STOPS, st.lists(st.integers(0, 60), max_size=20))
+def test_bytes_that_are_no_text_give_the_same_however_they_are_cut(
+    data: bytes, stops: list[str], cuts: list[int]
+) -> None:
+    whole, cut = TextStream(stops), TextStream(stops)
+    expected = whole.push(data) + whole.finish()
+    assert "".join(cut.push(piece) for piece in pieces_of(data, cuts)) + cut.finish() == expected
+    assert cut.stopped is whole.stopped
+
+
+@given(TEXTS, STOPS)
+def test_what_is_held_back_is_less_than_a_stop_string_and_a_character(text: str, stops: list[str]) -> None:
+    stream, data = TextStream(stops), text.encode()
+    for end in range(1, len(data) + 1):
+        stream.push(data[end - 1 : end])
+    if not stream.stopped:
+        assert len(stream.finish().encode()) <= max((len(stop.encode()) - 1 for stop in stops), default=0) + 3
+
+
+def test_a_stop_string_is_found_between_bytes_that_are_no_text() -> None:
+    stream = TextStream(["é"])
+    assert stream.push(b"a\xf0\x9f") + stream.push(b"\xc3") + stream.push(b"\xa9\xff") == "a\ufffd"
+    assert stream.stopped
+
+
+def test_half_a_character_that_begins_a_stop_string_is_held_back_with_it() -> None:
+    stream = TextStream(["🙂!"])
+    assert [stream.push(piece) for piece in (b"a\xf0\x9f", b"\x99\x82", b"?")] == ["a", "", "🙂?"]
+
+
+def test_a_stop_string_longer_than_the_text_changes_nothing() -> None:
+    stream = TextStream(["x" * 100_000])
+    assert stream.push(b"xxx") + stream.push(b"y") + stream.push(b"x") + stream.finish() == "xxxyx"
+    assert not stream.stopped
+
+
 def test_a_character_waits_for_its_last_byte() -> None:
     stream = TextStream(())
     assert [stream.push(bytes([byte])) for byte in "🙂".encode()] == ["", "", "", "🙂"]
