@@ -126,11 +126,7 @@ class Shape:
     def write(self, path: Path, extra: Sequence[bytes] = (), without: str = "") -> Path:
         """Write it; its data takes no room on the disk. `without`: leave out the entry of this key."""
         entries = [e for e in self.entries() if not without or not e.startswith(text(without))]
-        header, length = file_of([*entries, *extra], self.tensors())
-        with path.open("wb") as file:
-            file.write(header)
-            file.truncate(len(header) + length)
-        return path
+        return _write(path, [*entries, *extra], self.tensors())
 
 
 #: About the size and make of well-known models, for planning.
@@ -141,3 +137,49 @@ SHAPES: Mapping[str, Shape] = {
     "8b-8bit": Shape(32, 4096, 32, 8, 14_336, 128_256, 131_072, kind=Q8_0, file_type=7, name="Eight"),
     "70b": Shape(80, 8192, 64, 8, 28_672, 128_256, 131_072, name="Seventy"),
 }
+
+
+def write_experts(path: Path) -> Path:
+    """A mixture of 16 experts of which 4 run, beside the same attention."""
+    shape = Shape(4, 512, 8, 2, 1024, 512)
+    rows: list[TensorRow] = []
+    for name, dims, kind in shape.tensors():
+        if "ffn_gate" in name:
+            rows.append((name.replace("ffn_gate", "ffn_gate_inp"), (512, 16), F32))
+        if "ffn_" in name and "norm" not in name:
+            name, dims = name.replace(".weight", "_exps.weight"), (*dims, 16)
+        rows.append((name, dims, kind))
+    return _write(
+        path, [*shape.entries(), uint32("llama.expert_count", 16), uint32("llama.expert_used_count", 4)], rows
+    )
+
+
+def write_recurrent(path: Path) -> Path:
+    """A model of Mamba's kind, with a state in place of a cache."""
+    width, inner, state, rank = 512, 1024, 16, 32
+    shape = Shape(4, width, 0, 0, 0, 512, architecture="mamba", tied=True)
+    rows: list[TensorRow] = [("token_embd.weight", (width, 512), Q8_0)]
+    for i in range(4):
+        rows += [
+            (f"blk.{i}.attn_norm.weight", (width,), F32),
+            (f"blk.{i}.ssm_in.weight", (width, 2 * inner), Q8_0),
+            (f"blk.{i}.ssm_conv1d.weight", (4, inner), F32),
+            (f"blk.{i}.ssm_conv1d.bias", (inner,), F32),
+            (f"blk.{i}.ssm_x.weight", (inner, rank + 2 * state), Q8_0),
+            (f"blk.{i}.ssm_dt.weight", (rank, inner), Q8_0),
+            (f"blk.{i}.ssm_dt.bias", (inner,), F32),
+            (f"blk.{i}.ssm_a", (state, inner), F32),
+            (f"blk.{i}.ssm_d", (inner,), F32),
+            (f"blk.{i}.ssm_out.weight", (inner, width), Q8_0),
+        ]
+    sizes = {"conv_kernel": 4, "inner_size": inner, "state_size": state, "time_step_rank": rank}
+    entries = [*shape.entries(), *(uint32(f"mamba.ssm.{key}", value) for key, value in sizes.items())]
+    return _write(path, entries, [*rows, ("output_norm.weight", (width,), F32)])
+
+
+def _write(path: Path, entries: Sequence[bytes], rows: Sequence[TensorRow]) -> Path:
+    header, length = file_of(entries, rows)
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + length)
+    return path

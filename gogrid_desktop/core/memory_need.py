@@ -106,17 +106,22 @@ def scratch_bytes(facts: ModelFacts, cells: int, kv_type: KvType) -> int:
 def compute_at_most(facts: ModelFacts, rows: int, outputs: int) -> ComputeCost:
     """A bound for a step of `rows` tokens, of which `outputs` have their logits or embeddings wanted.
 
-    Of each row there are four to five rows of the feed-forward network and some of attention at once; of
-    each pair of row and cell there is the mask (2 bytes, 4 without flash attention), and without flash attention the
-    scores of all heads (4 bytes).
+    Of each row there are four to five rows of the feed-forward network, some of attention, and a part of the state of
+    recurrent layers at once; of each pair of row and cell there is the mask (2 bytes, 4 without flash attention), and
+    without flash attention the scores of all heads (4 bytes).
     """
     heads = max(facts.heads)
-    width = max(facts.feed_forward) * max(1, facts.experts_used)
-    recurrent = facts.recurrent_values // max(1, facts.embedding)
-    of_row = 5 * width + 8 * facts.embedding + 3 * heads * (facts.key_length + facts.value_length)
-    of_row += facts.experts + recurrent
+    of_row = 5 * _width(facts) + 8 * facts.embedding + 3 * heads * (facts.key_length + facts.value_length)
+    of_row += facts.experts + facts.recurrent_values // 2
+    of_output = facts.vocabulary + facts.embedding + 2 * facts.recurrent_values
     of_cell = 2 if has_flash_attention(facts) else 4 + 2 + 4 * heads
     if facts.sliding_window:
         of_cell += 4  # a mask more
-    of_output = facts.vocabulary + facts.embedding
     return ComputeCost(4 * (rows * of_row + outputs * of_output) + _COMPUTE_SLACK_BYTES, of_cell * rows * 1024)
+
+
+def _width(facts: ModelFacts) -> int:
+    """Of the feed-forward network that one token passes: a layer of experts is as wide as those that run."""
+    dense = max(facts.feed_forward)
+    experts = (facts.expert_feed_forward or dense) * facts.experts_used + facts.shared_feed_forward
+    return max(dense, experts)

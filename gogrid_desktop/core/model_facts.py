@@ -61,7 +61,8 @@ class Unfit:
 class ModelFacts:
     """Sizes are counts; `*_bytes` are bytes of weights as they lie in the file.
 
-    `heads`, `kv_heads`, `feed_forward`: one per layer. `recurrent_values`: numbers (of 4 bytes) that a layer keeps for
+    `heads`, `kv_heads`, `feed_forward`: one per layer. `expert_feed_forward` 0: experts are as wide as the layer says;
+    `shared_feed_forward`: of the experts that always run. `recurrent_values`: numbers of 4 bytes that a layer keeps for
     each sequence instead of a cache. `input_bytes`: what always stays in the host's memory; `output_bytes`: of the
     output layer, the token embedding once more where the two are one tensor. `pooling` is empty for a model that has
     none of its own. `caches`: it keeps keys and values of past tokens.
@@ -77,6 +78,8 @@ class ModelFacts:
     feed_forward: tuple[int, ...]
     experts: int
     experts_used: int
+    expert_feed_forward: int
+    shared_feed_forward: int
     sliding_window: int
     vocabulary: int
     trained_context: int
@@ -147,9 +150,14 @@ def facts_of(
         kv_heads=per_layer["attention.head_count_kv"],
         key_length=max(key_length, sizes["attention.key_length_swa"]) + sizes["attention.indexer.key_length"],
         value_length=max(value_length, sizes["attention.value_length_swa"]),
-        feed_forward=_feed_forward(per_layer["feed_forward_length"], sizes),
+        feed_forward=per_layer["feed_forward_length"],
         experts=sizes["expert_count"],
         experts_used=read.most("expert_used_count"),
+        expert_feed_forward=sizes["expert_feed_forward_length"],
+        shared_feed_forward=max(
+            sizes["expert_shared_feed_forward_length"],
+            sizes["expert_feed_forward_length"] * sizes["expert_shared_count"],
+        ),
         sliding_window=sizes["attention.sliding_window"],
         vocabulary=sizes["vocab_size"] or list_lengths.get("tokenizer.ggml.tokens", 0),
         trained_context=sizes["context_length"],
@@ -218,14 +226,6 @@ class _Keys:
     def unfit(self, key: str, allowed: str) -> Unfit:
         name = f"{self._architecture}.{key}"
         return Unfit(name, self._metadata.get(name), allowed)
-
-
-def _feed_forward(dense: tuple[int, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """The widest of each layer: dense, or the shared experts that run beside the chosen ones."""
-    shared = max(
-        sizes["expert_shared_feed_forward_length"], sizes["expert_feed_forward_length"] * sizes["expert_shared_count"]
-    )
-    return tuple(max(width, shared, sizes["expert_feed_forward_length"]) for width in dense)
 
 
 def _recurrent_values(sizes: Mapping[str, int], embedding: int, heads: tuple[int, ...]) -> int:

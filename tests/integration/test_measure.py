@@ -10,7 +10,7 @@ from pathlib import Path
 
 import llama_cpp.llama_cpp as c
 import pytest
-from fixtures_gguf import SHAPES
+from fixtures_gguf import SHAPES, write_experts, write_recurrent
 
 from gogrid_desktop.agent import measuring
 from gogrid_desktop.agent.models import ModelFile
@@ -32,14 +32,18 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("shapes")
     starter = starter_model()
     assert starter is not None, "the starter model is not installed"
-    return {name: SHAPES[name].write(folder / f"{name}.gguf") for name in NAMES} | {"starter": starter}
+    return {name: SHAPES[name].write(folder / f"{name}.gguf") for name in NAMES} | {
+        "starter": starter,
+        "experts": write_experts(folder / "experts.gguf"),
+        "recurrent": write_recurrent(folder / "recurrent.gguf"),
+    }
 
 
 def on_disk(path: Path) -> OnDisk:
     return OnDisk(path.stem, ModelFile(path, "a" * 64, path.stat().st_size), read_header(path))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "starter"])
+@pytest.mark.parametrize("name", [*NAMES, "starter", "experts", "recurrent"])
 async def test_the_bound_of_the_computation_lies_above_what_llama_cpp_lays_out(
     paths: dict[str, Path], name: str
 ) -> None:
@@ -51,7 +55,7 @@ async def test_the_bound_of_the_computation_lies_above_what_llama_cpp_lays_out(
         assert model.compute.at(cells) <= bound.at(cells) <= 4 * model.compute.at(cells) + 64 * MIB
 
 
-@pytest.mark.parametrize("name", [*NAMES, "starter"])
+@pytest.mark.parametrize("name", [*NAMES, "starter", "experts"])
 @pytest.mark.parametrize("kv_type", list(KvType))
 def test_weights_and_cache_are_counted_as_llama_cpp_counts_them(
     paths: dict[str, Path], name: str, kv_type: KvType
@@ -86,6 +90,13 @@ def laid_out(path: Path, cells: int, slots: int, kv_type: int) -> tuple[int, flo
     c.llama_log_set(c.llama_log_callback(0), ctypes.c_void_p(0))
     (said,) = re.findall(r"size = +([0-9.]+) MiB \( *\d+ cells", "".join(lines))
     return size, float(said)
+
+
+def test_the_state_of_a_recurrent_model_is_counted_as_llama_cpp_counts_it(paths: dict[str, Path]) -> None:
+    facts, slots = read_header(paths["recurrent"]).facts, 4
+    _, said = laid_out(paths["recurrent"], 4096, slots, 1)
+    state = sum(cache_bytes(facts, layer, 4096, slots, KvType.F16) for layer in range(facts.layers))
+    assert state / MIB == pytest.approx(said, abs=0.01)
 
 
 async def test_a_model_that_llama_cpp_does_not_know_stays_with_the_bound(

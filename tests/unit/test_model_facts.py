@@ -74,12 +74,15 @@ def test_experts_windows_and_pooling_are_read(folder: Path) -> None:
         TINY,
         uint32("llama.expert_count", 8),
         uint32("llama.expert_used_count", 2),
+        uint32("llama.expert_feed_forward_length", 128),
+        uint32("llama.expert_shared_count", 3),
         uint32("llama.attention.sliding_window", 4096),
         uint32("llama.attention.key_length", 128),
         uint32("llama.attention.value_length", 96),
         uint32("llama.pooling_type", 1),
     )
     assert (read.experts, read.experts_used, read.sliding_window) == (8, 2, 4096)
+    assert (read.expert_feed_forward, read.shared_feed_forward, read.feed_forward) == (128, 384, (512, 512))
     assert (read.key_length, read.value_length, read.pooling, read.embeds) == (128, 96, "mean", True)
 
 

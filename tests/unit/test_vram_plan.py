@@ -46,6 +46,8 @@ def model(
         feed_forward=(14_336,) * layers,
         experts=0,
         experts_used=0,
+        expert_feed_forward=0,
+        shared_feed_forward=0,
         sliding_window=0,
         vocabulary=128_256,
         trained_context=131_072,
@@ -222,9 +224,7 @@ def given_up(made: Plan, wish: Wish) -> list[str]:
     return [name for name, is_less in less.items() if is_less]
 
 
-def test_own_cells_go_before_slots_then_context_then_precision_and_layers_last() -> (
-    None
-):
+def test_own_cells_go_before_slots_then_context_then_precision_and_layers_last() -> None:
     order = ("cells", "slots", "context", "precision", "layers")
     worst = 0
     for mib in range(12_000, 0, -16):
