@@ -7,13 +7,16 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any
 
 import httpx
 import openai
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from pydantic import BaseModel, Field, ValidationError
 
 from gogrid_desktop.coordinator.ports import (
     Account,
@@ -347,6 +350,43 @@ async def test_bad_input_reaches_the_client_as_a_bad_request(grid: Grid) -> None
     assert (caught.value.param, caught.value.type) == ("max_tokens", "invalid_request_error")
     assert caught.value.response.headers["x-gogrid-request"]
     assert not grid.desk.held
+
+
+class Mood(StrEnum):
+    GLAD = "glad"
+    SAD = "sad"
+
+
+class Pet(BaseModel):
+    name: str
+    age: int | None
+    born: date
+    moods: Annotated[list[Mood], Field(min_length=1, max_length=2)]
+
+
+class Owner(BaseModel):
+    """As a person would write it for the official client."""
+
+    name: Annotated[str, Field(description="first and last")]
+    years: Annotated[int, Field(ge=0, le=120)]
+    pets: list[Pet]
+    address: dict[str, str] | None = None
+
+
+async def test_the_official_client_sends_a_class_as_a_schema(grid: Grid) -> None:
+    grid.play()
+    with pytest.raises(ValidationError, match="Invalid JSON"):  # the grid in memory answers with a plain text
+        await grid.client.chat.completions.parse(
+            model=MODEL.id,
+            messages=HELLO,
+            frequency_penalty=0.5,
+            logit_bias={"17": -100},
+            response_format=Owner,
+        )
+    (params,) = grid.desk.held[grid.desk.newest].submission.params
+    assert (params.frequency_penalty, params.logit_bias) == (0.5, {17: -100})
+    assert params.json_schema is not None
+    assert list(json.loads(params.json_schema)["properties"]) == ["name", "years", "pets", "address"]
 
 
 async def test_calls_that_are_not_offered_are_a_404_that_lists_those_that_are(grid: Grid) -> None:
