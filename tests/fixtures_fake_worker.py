@@ -29,6 +29,7 @@ class Worker:
         self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
         self.jobs: dict[str, list[int]] = {}
         self.paused = False
+        self.nice = 0
         self.loaded = False
         self.steps = 0
         self.stuck_since = 0.0
@@ -83,7 +84,12 @@ class Worker:
                 if kind == "pause" and "deaf" in self.how:
                     time.sleep(30)
                 self.paused = kind == "pause" or (self.paused and kind == "limits")
-                say(type="applied", seq=command["seq"], took_ms=0.0)
+                rank = None
+                if kind == "limits" and "ordinary" in self.how:  # whose nice value goes one way
+                    wanted = command["limits"]["nice"]
+                    self.nice = max(self.nice, wanted)
+                    rank = {"nice": self.nice, "needs_restart": self.nice > wanted}
+                say(type="applied", seq=command["seq"], took_ms=0.0, rank=rank)
 
     def load(self, command: dict[str, Any]) -> None:
         if "illegal" in self.how:

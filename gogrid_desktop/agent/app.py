@@ -82,10 +82,7 @@ def supervise_with(command: tuple[str, ...], surroundings: Surroundings) -> Supe
     """How worker processes are started: what all of them get, and what their model's plan adds."""
 
     def supervise(on_event: Callable[[w.Event], None], own: Callable[[], Mapping[str, str]]) -> Supervisor:
-        def environment() -> dict[str, str]:
-            return {**surroundings.environment(), **own()}
-
-        return Supervisor(on_event, command, environment, surroundings.before_kill)
+        return Supervisor(on_event, command, lambda: surroundings.environment(own()), surroundings.before_kill)
 
     return supervise
 

@@ -95,6 +95,7 @@ class WorkerPool:
                 plan=self.plans[model].why if model in self.plans else "",
                 health=runner.verdict.sentence,
                 problem=runner.problem,
+                rank=runner.rank.sentence() if runner.rank is not None else "",
             )
             for model, runner in sorted(self.runners.items(), key=lambda item: (-len(item[1].runs.jobs), item[0]))
         )

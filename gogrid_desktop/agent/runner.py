@@ -22,6 +22,7 @@ from gogrid_desktop.agent.wanted import WantedModel, load_frame
 from gogrid_desktop.core.backoff import Backoff
 from gogrid_desktop.core.health import Action, Verdict, judge
 from gogrid_desktop.core.profiles import NOTHING, Limits
+from gogrid_desktop.core.rank import Rank
 from gogrid_desktop.core.restarts import AGAIN_S, Restarts
 from gogrid_desktop.core.worker_state import LifeCycle, Moment, Transition, WorkerState, is_loaded
 from gogrid_desktop.errors import GoGridError
@@ -59,6 +60,7 @@ class Runner:
         self.problem = ""
         self.backends: tuple[str, ...] = ()
         self.loaded: w.Loaded | None = None
+        self.rank: Rank | None = None
         self.loaded_at = self.used_at = clock.monotonic()
         self.deaths = 0
         self.runs = Runs(sha256, outbox, clock, throttle, self.supervisor.send, self._finished)
@@ -219,6 +221,9 @@ class Runner:
             now = self._clock.monotonic()
             if now - asleep_at > every_s + OVERSLEPT_S:
                 self._vitals.excuse()
+            elif self.ready and self.rank is not None and self.rank.needs_restart and not self.runs.jobs:
+                log.info("the worker is idle and replaced: only a new process may rank higher again")
+                self.renew()
             elif self._life.state not in (WorkerState.DEAD, WorkerState.SPAWNING, WorkerState.EVICTING):
                 self._heed(judge(self._vitals.readings(self._limits, paused=self._paused), now), now)
                 self._seq += 1
@@ -262,7 +267,7 @@ class Runner:
             self.runs.give_up("The model could not be loaded.")
 
     def _ended(self, death: Death) -> None:
-        self.loaded = None
+        self.loaded = self.rank = None
         self._life.become(WorkerState.DEAD)
         for waiter in self._applied.values():
             waiter.set()
@@ -333,6 +338,7 @@ class Runner:
             case w.Unloaded():
                 self.supervisor.kill()
             case w.Applied():
+                self.rank = event.rank or self.rank
                 if event.seq in self._applied:
                     self._applied[event.seq].set()
             case w.Pong():
@@ -342,6 +348,7 @@ class Runner:
                 self._vitals.probed(event)
             case w.LogRecord():
                 worker_log.log(logging.getLevelNamesMapping()[event.level.upper()], "%s", event.message)
+                return
             case _:
                 self.runs.heard(event)
         self._changed()

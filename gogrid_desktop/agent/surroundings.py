@@ -38,15 +38,16 @@ class Surroundings:
         self._affinity = affinity
         self._environ = environ
 
-    def environment(self) -> dict[str, str]:
-        """To be added to a new worker's environment. Blocks for some seconds at most.
+    def environment(self, own: Mapping[str, str] | None = None) -> dict[str, str]:
+        """To be added to a new worker's environment; `own` is what its plan asks for. Blocks for some seconds at most.
 
         Raises BadInput for a setting that does not fit this machine, WorkerStartFailed where MPS is asked for and does
         not answer.
         """
         settings = self._settings()
         pages = huge_pages.variables() if settings.worker.huge_pages else {}
-        return {**self._cpus(settings), **pages, **self._mps(settings)}
+        own = dict(own or {})
+        return {**self._cpus(settings), **pages, **self._mps(settings, {**self._environ, **own}), **own}
 
     def before_kill(self, pid: int) -> None:
         """Have the MPS daemon end this worker's work on the GPU. Blocks for some seconds at most."""
@@ -67,17 +68,17 @@ class Surroundings:
             )
         return {CPUS_ENVIRONMENT: format_cpus(wanted)}
 
-    def _mps(self, settings: Settings) -> dict[str, str]:
+    def _mps(self, settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
         if not settings.mps.enabled or settings.worker.gpu_layers == 0:
             return {}
-        devices = mps.visible(self._gpus.read().gpus, self._environ.get("CUDA_VISIBLE_DEVICES"))
+        devices = mps.visible(self._gpus.read().gpus, environ.get("CUDA_VISIBLE_DEVICES"))
         if not devices:
             return {}
         found = mps.variables(settings.mps.thread_percent, settings.mps.memory_mib, devices)
         answer = self._daemon.ask()
         if answer.problem:
             raise WorkerStartFailed(
-                f"The worker is not started: mps.enabled is on, but {answer.problem}.",
+                f"mps.enabled is on, but {answer.problem}.",
                 "Start it with: nvidia-cuda-mps-control -d. Or do without: gogrid settings set mps.enabled false",
             )
         return found

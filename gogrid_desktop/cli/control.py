@@ -48,6 +48,27 @@ def three_lines(status: AgentStatus) -> str:
     return "\n".join(lines)
 
 
+def particulars(status: AgentStatus) -> str:
+    """Profile, limits, how requests were spaced, and each worker."""
+    limits, throttle = status.limits, status.throttle
+    disk = {0: "none", 1: "real-time", 2: "best effort", 3: "idle"}[limits.ionice_class]
+    lines = [
+        f"profile   {status.profile.word}: {limits.compute_share:.0%} of the time, {limits.vram_fraction:.0%} of the"
+        f" GPU's memory, {limits.batch} at once, nice {limits.nice}, disk {disk},"
+        f" {limits.interval_ms} ms between requests",
+        f"requests  {throttle.total:,}; {throttle.throttled:,} waited ({throttle.rate:.1%}), {throttle.cancelled:,}"
+        f" gave up, {throttle.rejected_for_vram:,} refused for memory",
+    ]
+    for worker in status.workers:
+        pid = f" (pid {worker.pid})" if worker.pid is not None else ""
+        lines.append(
+            f"worker    {worker.model}: {worker.state}{pid}, {worker.jobs} jobs, {worker.tokens_per_s:.0f} tokens/s,"
+            f" {worker.rss_bytes / 2**20:,.0f} MiB"
+        )
+        lines += [f"          {text}" for text in (worker.plan, worker.rank, worker.health, worker.problem) if text]
+    return "\n".join(lines)
+
+
 def why_table(status: AgentStatus) -> Table:
     """The rule trace: every ceiling, the one that binds first."""
     table = Table(box=None, pad_edge=False)
@@ -71,6 +92,7 @@ def status(
             typer.echo(jsonlib.dumps(dataclasses.asdict(now)))
             return
         console.print(three_lines(now), markup=False, soft_wrap=True)
+        console.print(particulars(now), markup=False, soft_wrap=True)
         if why:
             console.print(why_table(now))
 

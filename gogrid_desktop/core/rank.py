@@ -16,6 +16,7 @@ BACKGROUND_NICE = 15
 #: ionice(1): classes whose level counts.
 LEVELLED = (1, 2)
 IDLE_IO = 3
+_IO_WORDS = {0: "by nice", 1: "real-time", 2: "best effort", IDLE_IO: "idle"}
 #: The weakest levels of best effort, where a system has only "low" and "normal".
 _WEAK_LEVEL = 6
 
@@ -59,6 +60,23 @@ class Rank:
     refused: tuple[str, ...] = ()
     needs_restart: bool = False
 
+    def sentence(self) -> str:
+        """What is known, in words: "nice 15, disk idle"; then what could not be had."""
+        disk = _IO_WORDS.get(-1 if self.io_class is None else self.io_class, "")
+        level = f" {self.io_level}" if disk and self.io_class in LEVELLED else ""
+        held = {
+            "nice": "" if self.nice is None else str(self.nice),
+            "priority": self.priority_class,
+            "disk": f"{disk}{level}" or self.io_priority,
+            "GPU": self.gpu_priority,
+            "CPU weight": "" if self.cpu_weight is None else str(self.cpu_weight),
+            "session's nice": "" if self.autogroup_nice is None else str(self.autogroup_nice),
+            "background": {None: "", True: "yes", False: ""}[self.background],
+        }
+        known = ", ".join(f"{name} {value}" for name, value in held.items() if value)
+        again = ("A new worker takes its place when it is idle.",) if self.needs_restart else ()
+        return ". ".join(part for part in (known, " ".join((*self.refused, *again))) if part)
+
 
 def step_of(nice: int) -> Step:
     """A nice value 0..19 in three steps."""
@@ -75,9 +93,10 @@ def disk_step_of(limits: Limits) -> DiskStep:
     return DiskStep.LOW if weak else DiskStep.NORMAL
 
 
-def nice_stays(held: int, wanted: int) -> str:
-    """Why a nice value could not be lowered."""
-    return f"nice stays {held}: only the administrator, or a new process, can have {wanted} again."
+def nice_stays(held: int, wanted: int, *, restart: bool) -> str:
+    """Why a nice value could not be lowered. `restart`: a new process would come closer."""
+    who = "the administrator, or a new process," if restart else "the administrator"
+    return f"nice stays {held}: only {who} can have {wanted}."
 
 
 def weight_of(nice: int) -> int:

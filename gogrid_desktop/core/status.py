@@ -63,7 +63,8 @@ class ThrottleStats:
 @dataclass(frozen=True, slots=True)
 class WorkerView:
     """One worker, as people see it. `state` as in `core.worker_state`; `plan`: how the model is held, and why so;
-    `health`: what is wrong with it, `problem`: why it cannot be loaded, both empty when all is well."""
+    `health`: what is wrong with it, `problem`: why it cannot be loaded, both empty when all is well; `rank`: how the
+    system ranks its process, as read back."""
 
     model: str
     state: str
@@ -74,6 +75,7 @@ class WorkerView:
     plan: str = ""
     health: str = ""
     problem: str = ""
+    rank: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,15 @@ def test_macos_leaves_the_background_but_needs_a_restart_for_its_nice_value() ->
     adapter.hold(CONSERVATIVE)
     rank = adapter.hold(AGGRESSIVE)
     assert (rank.nice, rank.background, rank.io_priority, rank.needs_restart) == (15, False, "normal", True)
-    assert rank.refused == ("nice stays 15: only the administrator, or a new process, can have 0 again.",)
+    assert rank.refused == ("nice stays 15: only the administrator, or a new process, can have 0.",)
+
+
+def test_macos_needs_no_restart_for_what_no_restart_gives() -> None:
+    fake = FakeMac()
+    fake.nice = 5
+    rank = MacPriority(fake).hold(AGGRESSIVE)
+    assert (rank.nice, rank.needs_restart) == (5, False)
+    assert rank.refused == ("nice stays 5: only the administrator can have 0.",)
 
 
 # --- Linux's groups --------------------------------------------------------------------------------------------------
@@ -313,6 +321,24 @@ def test_a_group_that_the_kernel_takes_later_is_written_again_with_what_is_wante
 
 def test_a_weight_does_to_a_group_what_a_nice_value_does_to_a_thread() -> None:
     assert [weight_of(nice) for nice in (-20, 0, 5, 10, 15, 19)] == [8674, 100, 33, 11, 4, 1]
+
+
+@pytest.mark.parametrize(
+    ("rank", "words"),
+    [
+        (Rank(nice=15, io_class=3, io_level=0), "nice 15, disk idle"),
+        (Rank(nice=0, io_class=2, io_level=4, cpu_weight=100), "nice 0, disk best effort 4, CPU weight 100"),
+        (
+            Rank(priority_class="idle", io_priority="very low", gpu_priority="idle", background=True),
+            "priority idle, disk very low, GPU idle, background yes",
+        ),
+        (Rank(nice=9, refused=("No.",)), "nice 9. No."),
+        (Rank(nice=9, needs_restart=True), "nice 9. A new worker takes its place when it is idle."),
+        (Rank(), ""),
+    ],
+)
+def test_a_rank_is_said_in_words(rank: Rank, words: str) -> None:
+    assert rank.sentence() == words
 
 
 # --- CPUs ------------------------------------------------------------------------------------------------------------

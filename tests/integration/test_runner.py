@@ -230,6 +230,27 @@ async def test_another_plan_is_another_process_in_which_the_jobs_go_on(tmp_path:
         assert (job.end, job.token_ids, world.runner.deaths) == (None, list(range(job.made.tokens)), 0)
 
 
+async def test_a_worker_that_cannot_rank_higher_again_is_replaced_when_it_is_idle_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "PING_BUSY_S", 0.05)
+    monkeypatch.setattr(runners, "PING_IDLE_S", 0.05)
+    async with running(tmp_path, "ordinary") as world:
+        job = world.add("l1")
+        await world.until(lambda: job.made.tokens > 3)
+        first = world.runner.supervisor.pid
+        await world.runner.limit(PROFILE_LIMITS[Profile.CONSERVATIVE])
+        await world.runner.limit(PROFILE_LIMITS[Profile.AGGRESSIVE])
+        assert world.runner.rank is not None and world.runner.rank.needs_restart
+        there = job.made.tokens
+        await world.until(lambda: job.made.tokens > there + 20)
+        assert world.runner.supervisor.pid == first, "somebody waits for its tokens"
+        world.runner.hand_back(job, g.ReleaseReason.YIELDED)
+        await world.until(lambda: world.runner.ready and world.runner.supervisor.pid != first)
+        await world.until(lambda: world.runner.rank is not None)
+        assert (world.runner.rank.nice, world.runner.rank.needs_restart, world.runner.deaths) == (0, False, 0)
+
+
 @pytest.mark.parametrize("how", [(), ("stubborn",)])
 async def test_a_worker_that_is_retired_is_gone_at_once_whether_it_unloads_or_not(
     tmp_path: Path, how: tuple[str, ...]

@@ -28,6 +28,7 @@ from gogrid_desktop.system.priority.groups import find_groups
 from gogrid_desktop.system.priority.linux import LinuxPriority
 user, grouped, asked = int(sys.argv[1]), sys.argv[2] == "grouped", json.loads(sys.argv[3])
 if user:
+    os.setpriority(os.PRIO_PROCESS, 0, int(sys.argv[4]))
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
@@ -51,10 +52,11 @@ done.set()
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become an ordinary user")
 
 
-def ranks(user: int, *asked: tuple[int, int, int | None], grouped: bool = False) -> list[dict[str, Any]]:
+def ranks(user: int, *asked: tuple[int, int, int | None], grouped: bool = False, born: int = 0) -> list[dict[str, Any]]:
     """What holds after each (nice, ionice class, level), asked for one after the other in one process."""
+    group = "grouped" if grouped else "alone"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(user), "grouped" if grouped else "alone", json.dumps(asked)],
+        [sys.executable, "-c", PROGRAM, str(user), group, json.dumps(asked), str(born)],
         capture_output=True,
         text=True,
         timeout=30,
@@ -78,8 +80,17 @@ def test_an_ordinary_user_steps_back_and_is_told_that_only_a_restart_comes_forwa
     assert (back["nice"], back["needs_restart"], back["refused"]) == (10, False, [])
     assert (further["nice"], further["needs_restart"]) == (15, False)
     assert (forward["nice"], forward["threads"], forward["needs_restart"]) == (15, [15], True)
-    assert forward["refused"] == ["nice stays 15: only the administrator, or a new process, can have 0 again."]
+    assert forward["refused"] == ["nice stays 15: only the administrator, or a new process, can have 0."]
     assert (forward["io_class"], forward["io_level"]) == (2, 4), "the disk goes both ways"
+
+
+@as_root
+def test_an_ordinary_user_who_began_far_back_is_not_told_to_restart_for_what_no_restart_gives() -> None:
+    held, back, forward = ranks(NOBODY, (0, 3, None), (15, 3, None), (0, 3, None), born=5)
+    assert (held["nice"], held["needs_restart"]) == (5, False)
+    assert held["refused"] == ["nice stays 5: only the administrator can have 0."]
+    assert (back["nice"], back["needs_restart"]) == (15, False)
+    assert (forward["nice"], forward["needs_restart"]) == (15, True), "it could have 5 again"
 
 
 @as_root

@@ -138,6 +138,14 @@ async def test_a_worker_on_the_processor_passes_through_untouched_and_no_daemon_
     assert daemon.told == []
 
 
+async def test_a_worker_whose_plan_takes_no_gpu_is_no_client_though_the_agent_sees_one(daemon: FakeMpsDaemon) -> None:
+    daemon.runs()
+    around = surroundings(MPS_SETTINGS, 2)
+    assert around.environment({"CUDA_VISIBLE_DEVICES": ""}) == {"CUDA_VISIBLE_DEVICES": ""}
+    limits = {name: value.partition(",")[0] for name, value in MPS_VARIABLES.items()}
+    assert around.environment({"CUDA_VISIBLE_DEVICES": "1"}) == {**limits, "CUDA_VISIBLE_DEVICES": "1"}
+
+
 async def test_limits_that_the_agent_was_started_with_are_not_the_workers_but_the_pipes_folder_is(
     daemon: FakeMpsDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

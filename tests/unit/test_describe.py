@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gogrid_desktop.agent.describe import sentence, state_of
-from gogrid_desktop.cli.control import parse_duration, three_lines
+from gogrid_desktop.cli.control import parse_duration, particulars, three_lines
 from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.policy import Decision, Memory, decide
-from gogrid_desktop.core.status import AgentState, AgentStatus, Totals
+from gogrid_desktop.core.profiles import PROFILE_LIMITS, Profile
+from gogrid_desktop.core.status import AgentState, AgentStatus, ThrottleStats, Totals, WorkerView
 from gogrid_desktop.errors import BadInput
 
 
@@ -63,6 +64,29 @@ def test_a_status_is_three_lines() -> None:
         "Sharing gently: you used the computer 12 s ago",
         "Balanced in 2 min if you stay away",
         "3 jobs, 41 tokens/s, connected to https://grid.example; so far 1,284 jobs, 2,100,000 tokens",
+    ]
+
+
+def test_the_particulars_name_profile_limits_throttle_and_each_worker() -> None:
+    status = AgentStatus(
+        version="1",
+        pid=1,
+        profile=Profile.BALANCED,
+        limits=PROFILE_LIMITS[Profile.BALANCED],
+        throttle=ThrottleStats(1000, 250, 0.25, cancelled=3, rejected_for_vram=1, interval_ms=50),
+        workers=(
+            WorkerView("smol", "processing", 77, jobs=2, tokens_per_s=41.3, rss_bytes=300 * 2**20, rank="nice 10"),
+            WorkerView("big", "failed", problem="It is no model. Fetch it again."),
+        ),
+    )
+    assert particulars(status).splitlines() == [
+        "profile   balanced: 80% of the time, 70% of the GPU's memory, 4 at once, nice 10, disk idle,"
+        " 50 ms between requests",
+        "requests  1,000; 250 waited (25.0%), 3 gave up, 1 refused for memory",
+        "worker    smol: processing (pid 77), 2 jobs, 41 tokens/s, 300 MiB",
+        "          nice 10",
+        "worker    big: failed, 0 jobs, 0 tokens/s, 0 MiB",
+        "          It is no model. Fetch it again.",
     ]
 
 

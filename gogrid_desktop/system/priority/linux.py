@@ -50,6 +50,7 @@ class LinuxPriority:
         self._groups = groups
         self._later = later
         self._wanted = 0
+        self._born = self._worst_nice()  # a new process would begin there too
 
     def hold(self, limits: Limits) -> Rank:
         self._wanted = limits.nice
@@ -58,8 +59,9 @@ class LinuxPriority:
         weight, autogroup, ranked, group_refused = self._rank_groups(limits.nice)
         refused += group_refused
         stuck = nice > limits.nice and not ranked
+        restart = stuck and nice > self._born
         if stuck:
-            refused.append(nice_stays(nice, limits.nice))
+            refused.append(nice_stays(nice, limits.nice, restart=restart))
         return Rank(
             nice=nice,
             io_class=io_class,
@@ -67,7 +69,7 @@ class LinuxPriority:
             cpu_weight=weight,
             autogroup_nice=autogroup,
             refused=tuple(refused),
-            needs_restart=stuck,
+            needs_restart=restart,
         )
 
     def _rank_groups(self, nice: int) -> tuple[int | None, int | None, bool, list[str]]:
@@ -91,6 +93,9 @@ class LinuxPriority:
 
     def _threads(self) -> list[int]:
         return [int(entry.name) for entry in self._tasks.iterdir()]
+
+    def _worst_nice(self) -> int:
+        return max(int(_os.getpriority(_os.PRIO_PROCESS, thread)) for thread in self._threads())
 
     def _nice(self, nice: int) -> int:
         """Set it on every thread; returns the worst that holds."""

@@ -30,14 +30,15 @@ class MacPriority:
 
     def __init__(self, libc: Any) -> None:
         self._libc = libc
+        self._born = int(libc.getpriority(PRIO_PROCESS, 0))  # a new process would begin there too
 
     def hold(self, limits: Limits) -> Rank:
         refused: list[str] = []
         self._libc.setpriority(PRIO_PROCESS, 0, limits.nice)
         nice = int(self._libc.getpriority(PRIO_PROCESS, 0))
-        stuck = nice > limits.nice
-        if stuck:
-            refused.append(nice_stays(nice, limits.nice))
+        restart = nice > max(limits.nice, self._born)
+        if nice > limits.nice:
+            refused.append(nice_stays(nice, limits.nice, restart=restart))
         background = limits.nice >= BACKGROUND_NICE
         if self._libc.setpriority(PRIO_DARWIN_PROCESS, 0, PRIO_DARWIN_BG if background else 0):
             refused.append("macOS refuses the background state.")
@@ -46,7 +47,7 @@ class MacPriority:
             background=bool(self._libc.getpriority(PRIO_DARWIN_PROCESS, 0)),
             io_priority=self._disk(disk_step_of(limits), refused),
             refused=tuple(refused),
-            needs_restart=stuck,
+            needs_restart=restart,
         )
 
     def _disk(self, step: DiskStep, refused: list[str]) -> str:
