@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -183,3 +184,49 @@ def _write(path: Path, entries: Sequence[bytes], rows: Sequence[TensorRow]) -> P
         file.write(header)
         file.truncate(len(header) + length)
     return path
+
+
+def write_bert(path: Path, words: Sequence[str] = ("hello", "world", "cat", "tax")) -> None:
+    """A tiny embedding model of BERT's kind, with random weights and mean pooling, that llama.cpp can load and run."""
+    width, wide, context = 32, 64, 128
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"\u2581{word}" for word in words)]
+    entries = [
+        string("general.architecture", "bert"),
+        string("general.name", "Tiny BERT"),
+        uint32("bert.block_count", 1),
+        uint32("bert.context_length", context),
+        uint32("bert.embedding_length", width),
+        uint32("bert.feed_forward_length", wide),
+        uint32("bert.attention.head_count", 2),
+        entry("bert.attention.layer_norm_epsilon", 6, struct.pack("<f", 1e-12)),
+        entry("bert.attention.causal", 7, b"\0"),
+        uint32("bert.pooling_type", 1),
+        uint32("tokenizer.ggml.token_type_count", 2),
+        string("tokenizer.ggml.model", "bert"),
+        strings("tokenizer.ggml.tokens", tokens),
+        uint32("tokenizer.ggml.unknown_token_id", 1),
+        uint32("tokenizer.ggml.bos_token_id", 2),
+        uint32("tokenizer.ggml.cls_token_id", 2),
+        uint32("tokenizer.ggml.seperator_token_id", 3),
+        uint32("tokenizer.ggml.padding_token_id", 0),
+    ]
+    matrices = {"attn_q": width, "attn_k": width, "attn_v": width, "attn_output": width, "ffn_up": wide}
+    tensors: list[TensorRow] = [
+        ("token_embd.weight", (width, len(tokens)), F32),
+        ("token_types.weight", (width, 2), F32),
+        ("position_embd.weight", (width, context), F32),
+        ("token_embd_norm.weight", (width,), F32),
+        ("token_embd_norm.bias", (width,), F32),
+        *((f"blk.0.{name}.weight", (width, out), F32) for name, out in matrices.items()),
+        *((f"blk.0.{name}.bias", (out,), F32) for name, out in matrices.items()),
+        ("blk.0.ffn_down.weight", (wide, width), F32),
+        ("blk.0.ffn_down.bias", (width,), F32),
+        *(
+            (f"blk.0.{name}.{part}", (width,), F32)
+            for name in ("attn_output_norm", "layer_output_norm")
+            for part in ("weight", "bias")
+        ),
+    ]
+    header, length = file_of(entries, tensors)
+    dice = random.Random(3)
+    path.write_bytes(header + struct.pack(f"<{length // 4}f", *(dice.uniform(-1, 1) for _ in range(length // 4))))

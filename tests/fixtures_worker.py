@@ -123,9 +123,9 @@ class WorkerProcess:
         self.said += heard
         return heard
 
-    def ready(self, **values: int) -> WorkerProcess:
-        """Load the starter model under limits that hold nothing back."""
-        self.send(w.SetLimits(seq=1, limits=OPEN_LIMITS), load_command(**values))
+    def ready(self, path: Path | None = None, **values: int) -> WorkerProcess:
+        """Load the starter model, or another, under limits that hold nothing back."""
+        self.send(w.SetLimits(seq=1, limits=OPEN_LIMITS), load_command(path, **values))
         self.next(w.Loaded)
         return self
 

@@ -135,6 +135,7 @@ class Matchmaker:
                 params=body.params[record.position],
                 priority=record.priority,
                 deadline=job.deadline,
+                prefix_salt=self._grid.vault.salt(request.account, int(self._grid.now() // 86_400)),
                 prompt_tokens=job.prompt_tokens,
                 prompt_hash=job.prompt_hash,
                 token_ids=open_ids(self._grid.vault, tx.chunks(job.id)),

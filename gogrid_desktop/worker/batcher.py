@@ -216,6 +216,7 @@ class Batcher:
 
     def _advance(self, job: JobSequence, rows: int, index: int | None) -> None:
         prefilling = job.uncached > 1
+        job.reused = job.cached if job.reused is None else job.reused
         job.cached += rows
         if prefilling:
             self._say(job, w.Prefilled(lease=job.lease, tokens=job.cached))
@@ -265,7 +266,10 @@ class Batcher:
         self._emit(job)
         self._remove(job)
         tokens, size = job.totals
-        self._say(job, w.Finished(lease=job.lease, tokens=tokens, bytes=size, finish_reason=job.finish_reason))
+        finished = w.Finished(
+            lease=job.lease, tokens=tokens, bytes=size, finish_reason=job.finish_reason, reused=job.reused or 0
+        )
+        self._say(job, finished)
 
     def _fail(self, job: AnyJob, message: str) -> None:
         self._remove(job, keep=False)

@@ -21,6 +21,7 @@ class EmbeddingSequence:
     """One embedding job in the batcher; fields as in `JobSequence`. It has no `salt`: its rows serve nobody else."""
 
     salt = ""
+    reused = 0
 
     def __init__(self, start: Start, text: Sequence[int], arrival: int) -> None:
         job = start.job

@@ -149,7 +149,7 @@ class LlamaEngine:
         self.vocabulary = int(c.llama_vocab_n_tokens(self._vocab))
         self.bos = int(c.llama_vocab_bos(self._vocab))
         self.eos = int(c.llama_vocab_eos(self._vocab))
-        self.adds_bos = bool(c.llama_vocab_get_add_bos(self._vocab))
+        self.adds_bos = self.bos >= 0 and bool(c.llama_vocab_get_add_bos(self._vocab))
         separator = int(c.llama_vocab_sep(self._vocab)) if c.llama_vocab_get_add_sep(self._vocab) else -1
         end = separator if separator >= 0 or not c.llama_vocab_get_add_eos(self._vocab) else self.eos
         self.closing = [end] if end >= 0 else []

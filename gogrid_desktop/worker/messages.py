@@ -183,11 +183,14 @@ class Emitted(Frame):
 
 
 class Finished(Frame):
+    """All of a job was emitted. `reused`: so many tokens of its prompt were in the cache already."""
+
     type: Literal["finished"] = "finished"
     lease: str
     tokens: int
     bytes: int
     finish_reason: FinishReason
+    reused: int = 0
 
 
 class JobRejected(Frame):

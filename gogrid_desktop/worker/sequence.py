@@ -31,7 +31,8 @@ class JobSequence:
 
     `tokens`: prompt and generated ids, shape (n,); the first `cached` of them are in the KV cache of sequence `slot`.
     `limit`: most tokens it may generate. `piece`: the bytes of a token id. `finish_reason` is set with the last token.
-    `order`: who goes first. Raises SamplingRejected, and Incompatible when its tokens cannot be replayed; `close` it.
+    `order`: who goes first. `reused`: how many tokens its first step found in the cache. Raises SamplingRejected, and
+    Incompatible when its tokens cannot be replayed; `close` it.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class JobSequence:
         self.prompt_tokens = len(prompt)
         self.limit = limit
         self.cached = 0
+        self.reused: int | None = None
         self.slot = -1
         self.started = False
         self.finish_reason: FinishReason | None = None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from fixtures_gguf import write_bert
 from fixtures_worker import MODEL, OPEN_LIMITS, WorkerProcess, chat_job, load_command, starter_model
+from numpy.typing import NDArray
 
 from gogrid_desktop.core.profiles import NOTHING
 from gogrid_desktop.gguf import read_header
-from gogrid_desktop.protocol.grid import FinishReason, Have, Job, JobKind, SamplingParams
+from gogrid_desktop.protocol.grid import FinishReason, Have, Job, JobKind, Message, SamplingParams
 from gogrid_desktop.worker import messages as w
 from gogrid_desktop.worker.journal import read_journal
 
@@ -316,3 +320,49 @@ def test_the_header_of_the_starter_model_is_read() -> None:
     header = read_header(starter_model())
     assert (header.architecture, header.trained_context) == ("llama", 8192)
     assert "im_start" in (header.template or "")
+
+
+def test_the_next_turn_of_a_chat_reads_only_what_is_new(shared: WorkerProcess) -> None:
+    def turn(lease: str, *messages: Message, salt: str) -> tuple[int, int]:
+        job = chat_job("", max_tokens=12).model_copy(update={"messages": messages, "prefix_salt": salt})
+        shared.start(lease, job)
+        prompted = shared.next(w.Prompted, lambda frame: frame.lease == lease)
+        return prompted.tokens, shared.ended(lease).reused
+
+    question = Message(role="user", content=STORY * 4)
+    first_tokens, _ = turn("turn-1", question, salt="account")
+    answer = Message(role="assistant", content=shared.text("turn-1"))
+    _, reused = turn("turn-2", question, answer, Message(role="user", content="Go on."), salt="account")
+    _, stolen = turn("turn-3", question, answer, Message(role="user", content="Go on."), salt="another")
+    assert reused > first_tokens
+    assert stolen == 0
+    assert shared.tokens("turn-2") and shared.tokens("turn-3")
+
+
+def test_a_text_is_embedded_and_alike_texts_are_close(shared: WorkerProcess) -> None:
+    def embedding(lease: str, text: str) -> NDArray[np.float32]:
+        job = chat_job("").model_copy(update={"kind": JobKind.EMBEDDING, "messages": (), "prompt": text})
+        shared.start(lease, job)
+        assert shared.ended(lease).tokens == 0
+        return np.frombuffer(base64.b64decode(shared.text(lease)), dtype="<f4")
+
+    cat = embedding("cat", "A cat sleeps on the warm window sill.")
+    kitten = embedding("kitten", "A kitten sleeps on the warm sofa.")
+    tax = embedding("tax", "Value added tax is due in the following quarter.")
+    assert cat.shape == (576,)
+    assert np.linalg.norm(cat) == pytest.approx(1, abs=1e-5)
+    assert cat @ kitten > cat @ tax
+
+
+def test_an_embedding_model_pools_for_itself_and_takes_no_chat(tmp_path: Path) -> None:
+    path = tmp_path / "bert.gguf"
+    write_bert(path)
+    with WorkerProcess() as worker:
+        worker.ready(path=path, context=128, total_context=512)
+        job = chat_job("").model_copy(update={"kind": JobKind.EMBEDDING, "messages": (), "prompt": "hello world"})
+        worker.start("text", job)
+        worker.ended("text")
+        vector = np.frombuffer(base64.b64decode(worker.text("text")), dtype="<f4")
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+        worker.start("chat", chat_job("hello"))
+        assert worker.next(w.JobRejected).code == "unsupported_kind"

@@ -53,3 +53,11 @@ def test_a_damaged_key_file_is_said(tmp_path: Path) -> None:
         file.write_text(content)
         with pytest.raises(ConfigError):
             open_vault("", file)
+
+
+def test_the_salt_of_an_account_is_its_own_for_a_day_and_needs_the_key() -> None:
+    vault = Vault([OLD])
+    salts = {vault.salt(account, day) for account in ("a", "b") for day in (1, 2)} | {Vault([NEW]).salt("a", 1)}
+    assert len(salts) == 5
+    assert vault.salt("a", 1) == Vault([OLD]).salt("a", 1)
+    assert "a/1" not in vault.salt("a", 1)
