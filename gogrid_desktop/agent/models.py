@@ -113,13 +113,8 @@ class ModelShelf:
         return known if isinstance(known, dict) else {}
 
 
-def choose(catalogue: Catalogue, files: dict[str, ModelFile]) -> CatalogueModel | None:
-    """The model to hold: the largest of the catalogue that is on disk (the VRAM planner will know better)."""
-    return max((m for m in catalogue.models if m.sha256 in files), key=lambda m: m.size_bytes, default=None)
-
-
 def missing(catalogue: Catalogue, files: dict[str, ModelFile]) -> CatalogueModel | None:
     """What to fetch when nothing of the catalogue is here: its smallest model that the coordinator can send."""
-    if choose(catalogue, files) is not None:
+    if any(model.sha256 in files for model in catalogue.models):
         return None
     return min((m for m in catalogue.models if m.file), key=lambda m: m.size_bytes, default=None)
