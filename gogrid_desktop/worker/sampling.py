@@ -20,8 +20,7 @@ from gogrid_desktop.protocol.grid import SamplingParams
 from gogrid_desktop.worker.filters import candidates
 from gogrid_desktop.worker.grammar import Grammar, permitted_candidates
 from gogrid_desktop.worker.gumbel import winner
-from gogrid_desktop.worker.likeliest import Ids as Ids
-from gogrid_desktop.worker.likeliest import Logits as Logits
+from gogrid_desktop.worker.likeliest import Logits
 from gogrid_desktop.worker.logprobs import Top, log_probabilities
 from gogrid_desktop.worker.penalties import Penalties
 

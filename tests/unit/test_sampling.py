@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from gogrid_desktop.protocol.grid import SamplingParams
 from gogrid_desktop.worker.filters import candidates as filtered
 from gogrid_desktop.worker.gumbel import gumbel
-from gogrid_desktop.worker.sampling import BadLogits, Logits, Sampler, Vocabulary
+from gogrid_desktop.worker.likeliest import Logits
+from gogrid_desktop.worker.sampling import BadLogits, Sampler, Vocabulary
 
 LOGITS = np.log(np.array([0.4, 0.3, 0.15, 0.1, 0.05], dtype=np.float32))
 
