@@ -19,8 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from gogrid_desktop.errors import GoGridError
+from gogrid_desktop.worker.chaos import ENVIRONMENT
 
 if TYPE_CHECKING:
+    from gogrid_desktop.cli.faults import Faults
     from gogrid_desktop.cli.stage import Stage
     from gogrid_desktop.cli.submitter import Reply, Submitter
 
@@ -53,10 +55,14 @@ class Outcome:
         return self.jobs_failed == 0 and self.tokens_lost == 0 and self.jobs_resumed >= 1
 
 
-def demo(json: Annotated[bool, typer.Option("--json", help="Print one JSON object last.")] = False) -> None:
+def demo(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object last.")] = False,
+    chaos: Annotated[bool, typer.Option("--chaos", help="Workers fail on purpose, as GOGRID_CHAOS says.")] = False,
+) -> None:
     """Show everything once: coordinator, agent, worker, an OpenAI client, a killed worker, the switch."""
     console = Console(highlight=False)
     try:
+        from gogrid_desktop.cli import faults
         from gogrid_desktop.cli.stage import open_stage
         from gogrid_desktop.cli.submitter import Submitter
     except ImportError as error:
@@ -65,10 +71,12 @@ def demo(json: Annotated[bool, typer.Option("--json", help="Print one JSON objec
         ) from error
     began = time.monotonic()
     try:
-        with open_stage() as stage:
+        with open_stage({ENVIRONMENT: faults.rates()} if chaos else None) as stage:
             submitter = _set_up(console, stage, Submitter)
             try:
-                outcome = _play(console, stage, submitter, began)
+                outcome: Outcome | faults.Faults = (
+                    faults.play(console, stage, submitter) if chaos else _play(console, stage, submitter, began)
+                )
             finally:
                 submitter.close()
     except KeyboardInterrupt:
@@ -230,11 +238,12 @@ def _switched(console: Console, stage: Stage, submitter: Submitter) -> tuple[Rep
     return reply, paused_after_s
 
 
-def _show(console: Console, outcome: Outcome) -> None:
+def _show(console: Console, outcome: Outcome | Faults) -> None:
     table = Table(title="What happened", title_justify="left", show_header=False)
     table.add_column("what")
     table.add_column("value", justify="right")
     for field in dataclasses.fields(outcome):
         value = getattr(outcome, field.name)
-        table.add_row(field.name.replace("_per_s", "/s").replace("_", " "), f"{value:,}")
+        text = ", ".join(f"{count} {end}" for end, count in value.items()) if isinstance(value, dict) else f"{value:,}"
+        table.add_row(field.name.replace("_per_s", "/s").replace("_", " "), text)
     console.print(table)

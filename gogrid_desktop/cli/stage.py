@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -30,11 +30,11 @@ _GOGRID = (sys.executable, "-m", "gogrid_desktop")
 class Stage:
     """Processes of one play. Use `open_stage`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self.home = home
         self.journal = home / "worker-journal.jsonl"
         self.url = ""
-        self._environment = os.environ | {"GOGRID_HOME": str(home), JOURNAL: str(self.journal)}
+        self._environment = {**os.environ, **environment, "GOGRID_HOME": str(home), JOURNAL: str(self.journal)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def gogrid(self, *arguments: str) -> str:
@@ -130,8 +130,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage() -> Iterator[Stage]:
-    """A fresh folder; whatever happens, also Ctrl-C, SIGTERM and a closed terminal, nothing is left behind."""
+def open_stage(environment: Mapping[str, str] | None = None) -> Iterator[Stage]:
+    """A fresh folder; `environment` is added for all processes.
+
+    Whatever happens, also Ctrl-C, SIGTERM and a closed terminal, nothing is left behind.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -139,7 +142,7 @@ def open_stage() -> Iterator[Stage]:
     # SIGINT too: a shell without job control starts what it puts in the background with SIGINT ignored.
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    stage = Stage(Path(tempfile.mkdtemp(prefix="gogrid-demo-")))
+    stage = Stage(Path(tempfile.mkdtemp(prefix="gogrid-demo-")), environment or {})
     try:
         yield stage
     finally:
