@@ -28,6 +28,7 @@ from gogrid_desktop.worker.journal import ENVIRONMENT, Journal
 from gogrid_desktop.worker.limits import Pace, Ranker
 from gogrid_desktop.worker.llama_engine import LlamaEngine
 from gogrid_desktop.worker.model import LoadedModel
+from gogrid_desktop.worker.parent import die_with_parent
 from gogrid_desktop.worker.pipes import Inbox, Out, read_commands
 from gogrid_desktop.worker.progress import Progress
 
@@ -276,6 +277,7 @@ def _check(load: w.Load) -> None:
 def main(ranker: Ranker) -> None:
     """Serve the agent on the other side of standard input and output until it goes."""
     log.setup("warning")
+    die_with_parent()
     faults = chaos.Chaos(os.environ.get(chaos.ENVIRONMENT), os.getpid())
     inbox, out = Inbox(), Out(faults.garbage)
     worker = Worker(inbox, out, Journal(os.environ.get(ENVIRONMENT)), ranker, faults)
