@@ -20,6 +20,7 @@ from gogrid_desktop.agent.clock import Clock, SystemClock, happens
 from gogrid_desktop.agent.governor import Governor
 from gogrid_desktop.agent.keeper import Keeper, Wants
 from gogrid_desktop.agent.leasing import Leasing, Offer
+from gogrid_desktop.agent.measuring import Measures
 from gogrid_desktop.agent.membership import Membership, join, node_name
 from gogrid_desktop.agent.models import ModelShelf
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
@@ -115,6 +116,7 @@ class Agent:
         self._session: Session | None = None
         self._membership_changed = asyncio.Event()
         self._rethink = asyncio.Event()
+        self._measures = Measures(lambda: self._settings)
         self._totals = Totals()
         self._problem = ""
 
@@ -278,7 +280,7 @@ class Agent:
             state=self._node_state,
             changed=self._changed,
         )
-        return Session(client, leasing, self._shelf, self._clock, self._changed)
+        return Session(client, leasing, self._shelf, self._clock, self._changed, self._measures.of)
 
     def _membership(self) -> Membership | None:
         grid = self._settings.grid

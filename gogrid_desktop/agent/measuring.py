@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -29,14 +30,16 @@ _COMMAND = (sys.executable, "-m", "gogrid_desktop.worker.measure")
 
 
 class Measures:
-    """Measures each model once for what is wanted of it; nothing blocks, and what failed is not tried again."""
+    """Measures each model once for what the settings want of it; what failed is not tried again."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
         self._known: dict[tuple[object, ...], ComputeCost | None] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def of(self, model: OnDisk, settings: Settings) -> OnDisk:
+    async def of(self, model: OnDisk) -> OnDisk:
         """The same with what computing takes; as it was where that cannot be found out."""
+        settings = self._settings()
         key = (model.file.sha256, wish_for(model, settings))
         async with self._one_at_a_time:
             if key not in self._known:

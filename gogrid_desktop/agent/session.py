@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from gogrid_desktop.agent import models
 from gogrid_desktop.agent.clock import Clock
@@ -30,7 +30,9 @@ class Session:
         shelf: Callable[[], ModelShelf],
         clock: Clock,
         changed: Callable[[], None],
+        measured: Callable[[OnDisk], Awaitable[OnDisk]],
     ) -> None:
+        """`measured` gives a model back with what computing takes, where that can be found out."""
         self.grid = grid
         self.leasing = leasing
         self.models: dict[str, OnDisk] = {}
@@ -39,6 +41,7 @@ class Session:
         self._shelf = shelf
         self._clock = clock
         self._changed = changed
+        self._measured = measured
         self._restock = asyncio.Event()
 
     def restock(self) -> None:
@@ -85,7 +88,8 @@ class Session:
             finally:
                 self.notice = ""
             files[file.sha256] = file
-        self.models, broken = await asyncio.to_thread(_open_all, catalogue, files)
+        opened, broken = await asyncio.to_thread(_open_all, catalogue, files)
+        self.models = {sha256: await self._measured(model) for sha256, model in opened.items()}
         self.problem = "" if self.models else broken or _nothing_to_run(catalogue)
 
 

@@ -134,11 +134,12 @@ async def test_each_model_is_measured_once_for_what_is_wanted_of_it(
         return await measure(model, settings)
 
     monkeypatch.setattr(measuring, "measure", counting)
-    measures, model, settings = measuring.Measures(), on_disk(paths["tiny"]), Settings()
-    first, again = await asyncio.gather(measures.of(model, settings), measures.of(model, settings))
+    settings = Settings()
+    measures, model = measuring.Measures(lambda: settings), on_disk(paths["tiny"])
+    first, again = await asyncio.gather(measures.of(model), measures.of(model))
     assert first == again and first.compute is not None and len(asked) == 1
-    fewer = settings.model_copy(update={"models": settings.models.model_copy(update={"slots": 2})})
-    other = await measures.of(model, fewer)
+    settings = settings.model_copy(update={"models": settings.models.model_copy(update={"slots": 2})})
+    other = await measures.of(model)
     assert len(asked) == 2 and other.compute is not None
 
 
