@@ -31,7 +31,7 @@ from gogrid_desktop.agent.sensors import Sensors
 from gogrid_desktop.agent.session import Session
 from gogrid_desktop.agent.stock import Stock
 from gogrid_desktop.agent.supervisor import Supervisor
-from gogrid_desktop.agent.surroundings import Surroundings
+from gogrid_desktop.agent.surroundings import Surroundings, concerned
 from gogrid_desktop.agent.tasks import Monitor, stopped_by_signals
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.config.settings import Settings
@@ -357,7 +357,10 @@ class Agent:
 
     async def _put(self, values: dict[str, object]) -> None:
         """Change settings, all or none, and act on them before answering."""
+        before = self._settings
         self._store.change(values)
+        if concerned(before, self._settings):
+            self._pool.renew()
         if any(name.startswith(("models.", "worker.", "mps.")) for name in values):
             self._stock.mended()
             if self._session is not None:

@@ -146,6 +146,11 @@ class WorkerPool:
         for runner in self.runners.values():
             runner.mended()
 
+    def renew(self) -> None:
+        """Replace every worker's process; the jobs go on in the new ones."""
+        for runner in self.runners.values():
+            runner.renew()
+
     async def scout(self) -> None:
         """Learn which compute devices llama.cpp sees, before the first plan is made."""
         seen: list[w.Hello] = []

@@ -21,6 +21,12 @@ from gogrid_desktop.worker.messages import CPUS_ENVIRONMENT
 log = logging.getLogger(__name__)
 
 
+def concerned(before: Settings, after: Settings) -> bool:
+    """Whether a change of settings is one that a worker takes up only when its process starts."""
+    old, new = before.worker, after.worker
+    return (old.cpus, old.huge_pages, before.mps) != (new.cpus, new.huge_pages, after.mps)
+
+
 class Surroundings:
     """`environ`: the agent's own environment, for the devices that it may see."""
 

@@ -142,7 +142,7 @@ class Worker(Section):
     threads: int = Field(0, ge=0, le=1024, description="processor threads; 0: as many as there are cores")
     gpu_layers: int = Field(-1, ge=-1, le=10_000, description="model layers on the GPU; -1: all")
     cpus: Annotated[str, AfterValidator(_cpus)] = Field(
-        "", max_length=1000, description="CPUs to run on, such as 0-3,8; empty: any. A new worker takes it up"
+        "", max_length=1000, description="CPUs to run on, such as 0-3,8; empty: any. The worker is replaced"
     )
     numa: Literal["off", "distribute", "isolate", "numactl"] = Field(
         "off", description="several processor sockets: spread over all, stay on one, or as numactl set it"
@@ -155,7 +155,7 @@ class Worker(Section):
 
 
 class Mps(Section):
-    """Limits through CUDA's Multi-Process Service; they count where a GPU is used."""
+    """Limits through CUDA's Multi-Process Service; they count where a GPU is used. A change replaces the worker."""
 
     enabled: bool = Field(False, description="run the worker as a client of the MPS daemon; Linux alone")
     thread_percent: Annotated[int, AfterValidator(_mps_percent), Allowed(PERCENT)] = Field(
