@@ -153,7 +153,8 @@ class Batcher:
         if self._fixed:
             return {job: _fixed_rows(job) for job in batch}
         counts = {job: 1 for job in batch if job.uncached == 1}
-        left = self._cost.prompt_rows(len(counts), max(1, self._most_rows - len(counts)))
+        waited_for = any(not job.in_company for job in counts)
+        left = self._cost.prompt_rows(len(counts), max(1, self._most_rows - len(counts)), waited_for=waited_for)
         ahead: set[int] = set()
         for job in batch:
             waits = job.cached == 0 and self._cells.coming(job, ahead)  # somebody else is reading the same beginning
@@ -222,6 +223,8 @@ class Batcher:
             self._say(job, w.Prefilled(lease=job.lease, tokens=job.cached))
         if index is None:
             return
+        if job.company is None:
+            job.company = [other for other in self._running if self._reads_as_important(other, job)]
         try:
             job.advance(self._engine.logits(index))
         except BadLogits as error:
@@ -234,6 +237,10 @@ class Batcher:
                 self._finish(job)
             else:
                 self._emit(job)
+
+    @staticmethod
+    def _reads_as_important(other: AnyJob, job: JobSequence) -> bool:
+        return isinstance(other, JobSequence) and other.reads and other.order[0] <= job.order[0]
 
     def _embed(self, job: EmbeddingSequence) -> None:
         rows = job.uncached if self._engine.pools else min(job.uncached, self._engine.embed_rows)
@@ -279,6 +286,7 @@ class Batcher:
         if job in self._running:
             self._running.remove(job)
             self._cells.release(job.slot, keep=keep)
+            job.slot = -1
         elif job in self._waiting:
             self._waiting.remove(job)
         job.close()

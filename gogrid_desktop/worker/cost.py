@@ -11,7 +11,7 @@ from __future__ import annotations
 STRETCH = 1.8
 #: ... or this long: 30 tokens a second are felt by nobody, and a single row at a time would waste the machine.
 UNFELT_S = 0.033
-#: A step in which nobody waits for a token. It must be short enough to be told from a hang, and to be thrown away.
+#: A step for whose tokens nobody waits. It must be short enough to be told from a hang, and to be thrown away.
 ALONE_S = 1.0
 #: Rows of the first steps, while nothing is known, and the least of every step.
 FIRST_ROWS = 32
@@ -52,13 +52,16 @@ class StepCost:
         nearest = min(self._decode_s, key=lambda seen: abs(seen - generating))
         return self._decode_s[nearest] * generating / nearest
 
-    def prompt_rows(self, generating: int, most: int) -> int:
-        """How many prompt rows, up to `most`, the next step may have beside so many generating sequences."""
+    def prompt_rows(self, generating: int, most: int, *, waited_for: bool = True) -> int:
+        """How many prompt rows, up to `most`, the next step may have beside so many generating sequences.
+
+        `waited_for`: whether somebody waits for what these generate.
+        """
         decode_s = self.decode_s(generating)
         row_s = self._row_s.get(generating > 0, self._row_s.get(generating == 0))
         if decode_s is None or not row_s:
             return min(FIRST_ROWS, most)
-        limit_s = max(STRETCH * decode_s, UNFELT_S) if generating else ALONE_S
+        limit_s = max(STRETCH * decode_s, UNFELT_S) if generating and waited_for else ALONE_S
         if self._longest_s is not None:
             limit_s = min(limit_s, self._longest_s)
         return max(LEAST_ROWS, min(most, int((limit_s - decode_s) / row_s)))

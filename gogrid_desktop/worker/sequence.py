@@ -31,8 +31,9 @@ class JobSequence:
 
     `tokens`: prompt and generated ids, shape (n,); the first `cached` of them are in the KV cache of sequence `slot`.
     `limit`: most tokens it may generate. `piece`: the bytes of a token id. `finish_reason` is set with the last token.
-    `order`: who goes first. `reused`: how many tokens its first step found in the cache. Raises SamplingRejected, and
-    Incompatible when its tokens cannot be replayed; `close` it.
+    `order`: who goes first. `reused`: how many tokens its first step found in the cache. `company`: the jobs whose
+    prompts were still read when it began to generate. Raises SamplingRejected, and Incompatible when its tokens cannot
+    be replayed; `close` it.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class JobSequence:
         self.limit = limit
         self.cached = 0
         self.reused: int | None = None
+        self.company: list[JobSequence] | None = None
         self.slot = -1
         self.started = False
         self.finish_reason: FinishReason | None = None
@@ -92,6 +94,17 @@ class JobSequence:
         return self._length - self.cached
 
     @property
+    def reads(self) -> bool:
+        """Whether its prompt is still being read."""
+        return self.uncached > 1 and self.slot >= 0
+
+    @property
+    def in_company(self) -> bool:
+        """Whether prompts that were there before it began are still read: it does not hold them up."""
+        self.company = [job for job in self.company or () if job.reads]
+        return bool(self.company)
+
+    @property
     def cells(self) -> int:
         """KV cells that it needs at most."""
         return self.prompt_tokens + self.limit
@@ -122,7 +135,7 @@ class JobSequence:
 
     def restart(self) -> None:
         """Its place in the cache was taken: it is read from the beginning again."""
-        self.cached = 0
+        self.cached, self.slot = 0, -1
 
     def take_chunk(self) -> Chunk | None:
         """What is new since the last call, or None; it counts as reported from now on."""

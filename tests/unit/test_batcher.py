@@ -139,6 +139,27 @@ def test_a_step_that_nobody_would_feel_is_used_for_prompts() -> None:
     assert all(25 <= rows <= 33 for rows in bench.engine.rows[5:])
 
 
+def test_prompts_that_came_together_are_read_in_large_pieces_while_the_first_ones_generate_slowly() -> None:
+    bench = Bench(FakeEngine(slots=8, total_context=5000, most_rows=512, end_weight=-100, row_s=0.0025))
+    bench.submit(*(job(f"{i}", [1 + i] * 390, max_tokens=40) for i in range(6)))
+    while len(bench.told("5").tokens) == 0:
+        bench.step()
+    assert sum(rows > 300 for rows in bench.engine.rows) >= 6
+    assert 2 <= len(bench.told("0").tokens) < 20
+    steps = len(bench.engine.rows)
+    bench.submit(job("late", [9] * 390))
+    bench.step(3)
+    assert max(bench.engine.rows[steps:]) < 20  # now somebody waits for six answers
+
+
+def test_whoever_matters_more_does_not_wait_for_the_prompts_of_others() -> None:
+    bench = Bench(FakeEngine(slots=8, total_context=5000, most_rows=512, end_weight=-100, row_s=0.0025))
+    bench.submit(job("urgent", [2] * 40, priority=Priority.HIGH, max_tokens=30))
+    bench.submit(*(job(f"{i}", [1 + i] * 390) for i in range(3)))
+    bench.step(12)
+    assert max(bench.engine.rows[4:]) < 30
+
+
 def test_a_step_on_a_gpu_is_never_longer_than_it_may_be() -> None:
     bench = Bench(FakeEngine(slots=16, end_weight=-100, row_s=0.004, longest_step_s=0.05))
     bench.submit(*(job(f"{i}", [1] * 150, max_tokens=200) for i in range(4)))
