@@ -152,6 +152,7 @@ class Agent:
     async def _run(self) -> int:
         if self._store.notice:
             log.warning("%s", self._store.notice)
+        host.end_children_with_us()
         await self._server.open()
         scheduler = AsyncIOScheduler(job_defaults={"misfire_grace_time": None, "coalesce": True})
         scheduler.add_job(self._rescan, "interval", seconds=RESCAN_S, id="rescan")

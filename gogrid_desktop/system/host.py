@@ -114,3 +114,13 @@ def secret_store(state_folder: Path, *, allow_plaintext: bool) -> SecretStore:
 
     system = KeyringSecrets()
     return EitherSecrets(system, FileSecrets(state_folder / "secrets.json")) if allow_plaintext else system
+
+
+def end_children_with_us() -> None:
+    """Have the system end what this process started when it ends; where the children see to it, nothing is done."""
+    if sys.platform == "win32":
+        import ctypes
+
+        from gogrid_desktop.system.job import end_children_with_us as in_one_job
+
+        in_one_job(ctypes.windll.kernel32)

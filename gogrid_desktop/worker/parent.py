@@ -8,9 +8,9 @@ the agent's job object does it, on macOS the end of the input is all there is.
 from __future__ import annotations
 
 import ctypes
-import signal
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_SIGKILL = 9  # Windows has none by name
 
 
 def die_with_parent() -> bool:
@@ -18,4 +18,4 @@ def die_with_parent() -> bool:
     if hasattr(ctypes, "windll"):
         return False
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    return prctl is not None and int(prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)) == 0
+    return prctl is not None and int(prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)) == 0
