@@ -224,7 +224,7 @@ class Batcher:
         if index is None:
             return
         if job.company is None:
-            job.company = [other for other in self._running if self._reads_as_important(other, job)]
+            job.company = [each for each in self._running if isinstance(each, JobSequence) and each.reads_before(job)]
         try:
             job.advance(self._engine.logits(index))
         except BadLogits as error:
@@ -237,10 +237,6 @@ class Batcher:
                 self._finish(job)
             else:
                 self._emit(job)
-
-    @staticmethod
-    def _reads_as_important(other: AnyJob, job: JobSequence) -> bool:
-        return isinstance(other, JobSequence) and other.reads and other.order[0] <= job.order[0]
 
     def _embed(self, job: EmbeddingSequence) -> None:
         rows = job.uncached if self._engine.pools else min(job.uncached, self._engine.embed_rows)

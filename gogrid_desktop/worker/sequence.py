@@ -98,6 +98,10 @@ class JobSequence:
         """Whether its prompt is still being read."""
         return self.uncached > 1 and self.slot >= 0
 
+    def reads_before(self, other: JobSequence) -> bool:
+        """Whether its prompt is being read, and the other one matters no more."""
+        return self.reads and self.order[0] <= other.order[0]
+
     @property
     def in_company(self) -> bool:
         """Whether prompts that were there before it began are still read: it does not hold them up."""
