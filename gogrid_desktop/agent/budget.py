@@ -66,6 +66,11 @@ class Budget:
         """What a worker holds that has loaded."""
         return planning.measured(planned, loaded_bytes, pid, self.machine)
 
+    def outgrown(self, planned: Planned, held: Sequence[Held]) -> str:
+        """What is to be said of a model that is held as small as can be, and still takes too much."""
+        said = (planning.grown(planned, one, self.limits, self.machine) for one in held)
+        return next(filter(None, said), "the model takes more memory than was planned for it")
+
     def readings(self, held: Sequence[Held]) -> dict[int, pressure.Reading]:
         """Of each GPU, by its index, and of main memory (-1)."""
         main = pressure.Reading(

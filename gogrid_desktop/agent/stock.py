@@ -147,7 +147,7 @@ class Stock:
             pool.load(model, planned)
             return
         if isinstance(planned, Planned):
-            self._barred[model] = "the model takes more memory than was planned for it"
+            self._barred[model] = budget.outgrown(pool.plans[model], pool.held(keep={model}))
         self.no_room = planned.why if isinstance(planned, NoRoom) else self._barred[model]
         log.warning("memory is scarce, %s is unloaded: %s", budget.names.get(model, model), self.no_room)
         pool.unload([model])
