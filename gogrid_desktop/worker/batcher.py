@@ -261,7 +261,7 @@ class Batcher:
     def _emit(self, job: AnyJob) -> None:
         chunk = job.take_chunk()
         if chunk is not None:
-            self._say(job, w.Emitted(lease=job.lease, chunk=chunk))
+            self._say(job, w.Emitted.model_construct(lease=job.lease, chunk=chunk))
 
     def _finish(self, job: AnyJob) -> None:
         if job.finish_reason is None:

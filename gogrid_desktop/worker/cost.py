@@ -12,7 +12,7 @@ STRETCH = 1.8
 #: ... or this long: 30 tokens a second are felt by nobody, and a single row at a time would waste the machine.
 UNFELT_S = 0.033
 #: A step for whose tokens nobody waits. It must be short enough to be told from a hang, and to be thrown away.
-ALONE_S = 1.0
+ALONE_S = 2.0
 #: Rows of the first steps, while nothing is known, and the least of every step.
 FIRST_ROWS = 32
 LEAST_ROWS = 1

@@ -26,6 +26,10 @@ OUTPUT_ROWS = 32
 #: Finished sequences that may stay beside those that run, where all share their cells.
 PREFIXES = 16
 
+# As a number: a pointer object and an array for each step take longer than reading them.
+_logits_of = c._lib["llama_get_logits"]
+_logits_of.argtypes, _logits_of.restype = [ctypes.c_void_p], ctypes.c_void_p
+
 _KV_TYPES = {"f16": c.GGML_TYPE_F16, "q8_0": c.GGML_TYPE_Q8_0}
 
 
@@ -94,6 +98,7 @@ class LlamaEngine:
         log.clear()
         self.slots = load.slots
         self._watch = watch
+        self._interrupt = interrupt  # llama.cpp has its address
         self._model = self._context = None
         llama.use_numa(load.numa)
         self._params = llama.model_params(load)
@@ -161,10 +166,13 @@ class LlamaEngine:
         rows = self.most_rows
         self._token = np.zeros(rows, dtype=np.int32)
         self._position = np.zeros(rows, dtype=np.int32)
+        self._counting = np.arange(rows, dtype=np.int32)
         self._one = np.ones(rows, dtype=np.int32)
         self._slot = np.zeros(rows, dtype=np.int32)
         self._slot_of = self._slot.ctypes.data + np.arange(rows, dtype=np.uintp) * self._slot.itemsize
         self._ask = np.zeros(rows, dtype=np.int8)
+        self._logits = np.zeros((0, self.vocabulary), dtype=np.float32)
+        self._logits_address = 0
         batch = c.llama_batch()
         for field, column in (
             ("token", self._token),
@@ -217,24 +225,32 @@ class LlamaEngine:
         for span in spans:
             end = at + len(span.tokens)
             self._token[at:end] = span.tokens
-            self._position[at:end] = np.arange(span.position, span.position + end - at)
+            self._position[at:end] = span.position + self._counting[: end - at]
             self._slot[at:end] = span.slot
             self._ask[at:end] = 0
             self._ask[end - 1] = span.ask
             at = end
         outcome = self._run(at)
         if outcome is Decoded.DONE and (asked := sum(span.ask for span in spans)):
-            self._logits = np.ctypeslib.as_array(c.llama_get_logits(self._context), shape=(asked, self.vocabulary))
+            self._view_logits(asked)
         return outcome
 
     def logits(self, index: int) -> Floats:
         row: Floats = self._logits[index]
         return row
 
+    def _view_logits(self, asked: int) -> None:
+        """Look at the rows of the last step where they lie; it is nearly always where they lay before."""
+        address = _logits_of(self._context)
+        if address != self._logits_address or asked > len(self._logits):
+            pointer = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+            self._logits = np.ctypeslib.as_array(pointer, shape=(asked, self.vocabulary))
+            self._logits_address = address
+
     def embed(self, span: Span) -> tuple[Decoded, Floats | None]:
         rows = len(span.tokens)
         self._token[:rows] = span.tokens
-        self._position[:rows] = np.arange(span.position, span.position + rows)
+        self._position[:rows] = span.position + self._counting[:rows]
         self._slot[:rows] = span.slot
         self._ask[:rows] = 1
         c.llama_set_embeddings(self._context, True)

@@ -98,8 +98,11 @@ class Sampler:
         best = int(np.argmax(logits))
         if not np.isfinite(logits[best]):
             raise BadLogits(f"logit {logits[best]} at token {best}")
-        with _rejected(self._params):
-            token = self._choose(self._penalties.apply(logits) if self._penalties.active else logits, position)
+        if self._params.temperature == 0 and self._grammar is None and not self._penalties.active:
+            token = best
+        else:
+            with _rejected(self._params):
+                token = self._choose(self._penalties.apply(logits) if self._penalties.active else logits, position)
         end = token == NOTHING or self._vocabulary.ends(token)
         if self._params.logprobs is None or token == NOTHING:
             return Drawn(token, end)

@@ -145,7 +145,7 @@ class JobSequence:
         """What is new since the last call, or None; it counts as reported from now on."""
         if not self._fresh_ids and not self._fresh_text:
             return None
-        chunk = Chunk(
+        chunk = Chunk.model_construct(  # one for each token, and its parts are ours: they need no check
             tokens_before=self._tokens_reported,
             bytes_before=self._bytes_reported,
             token_ids=tuple(self._fresh_ids),

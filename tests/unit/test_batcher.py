@@ -144,7 +144,7 @@ def test_prompts_that_came_together_are_read_in_large_pieces_while_the_first_one
     bench.submit(*(job(f"{i}", [1 + i] * 390, max_tokens=40) for i in range(6)))
     while len(bench.told("5").tokens) == 0:
         bench.step()
-    assert sum(rows > 300 for rows in bench.engine.rows) >= 6
+    assert sum(rows > 300 for rows in bench.engine.rows) >= 4
     assert 2 <= len(bench.told("0").tokens) < 20
     steps = len(bench.engine.rows)
     bench.submit(job("late", [9] * 390))
