@@ -8,14 +8,16 @@ they follow the last steps.
 from __future__ import annotations
 
 #: A step with prompt rows may take this many times what it takes without them, while others wait for a token ...
-STRETCH = 1.8
+STRETCH = 1.9
 #: ... or this long: 30 tokens a second are felt by nobody, and a single row at a time would waste the machine.
 UNFELT_S = 0.033
 #: A step for whose tokens nobody waits. It must be short enough to be told from a hang, and to be thrown away.
 ALONE_S = 2.0
-#: Rows of the first steps, while nothing is known, and the least of every step.
+#: Rows of the first steps, while nothing is known.
 FIRST_ROWS = 32
-LEAST_ROWS = 1
+#: Every so many steps beside others one has no prompt rows: what they take alone would otherwise be a guess from before
+#: the prompt came, and all of its error would be blamed on the rows.
+PLAIN_EVERY = 32
 _WEIGHT = 0.25
 
 
@@ -26,9 +28,12 @@ class StepCost:
         self._longest_s = longest_s
         self._decode_s: dict[int, float] = {}
         self._row_s: dict[bool, float] = {}  # a prompt row, by whether others generated beside it
+        self._owed = 0.0  # parts of a row that earlier steps had room for
+        self._mixed = 0  # steps since the last one without prompt rows
 
     def learn(self, generating: int, prompt_rows: int, took_s: float) -> None:
         """A step of so many generating sequences and prompt rows took this long."""
+        self._mixed = self._mixed + 1 if prompt_rows and generating else 0
         if prompt_rows == 0:
             self._decode_s[generating] = _drift(self._decode_s.get(generating), took_s)
             return
@@ -61,10 +66,15 @@ class StepCost:
         row_s = self._row_s.get(generating > 0, self._row_s.get(generating == 0))
         if decode_s is None or not row_s:
             return min(FIRST_ROWS, most)
-        limit_s = max(STRETCH * decode_s, UNFELT_S) if generating and waited_for else ALONE_S
+        hurried = generating > 0 and waited_for
+        if hurried and self._mixed >= PLAIN_EVERY:
+            return 0
+        limit_s = max(STRETCH * decode_s, UNFELT_S) if hurried else ALONE_S
         if self._longest_s is not None:
             limit_s = min(limit_s, self._longest_s)
-        return max(LEAST_ROWS, min(most, int((limit_s - decode_s) / row_s)))
+        room = max(1.0, (limit_s - decode_s) / row_s + self._owed)
+        self._owed = room % 1 if hurried and self._longest_s is None else 0.0
+        return min(most, int(room))
 
 
 def _drift(old: float | None, new: float) -> float:

@@ -124,9 +124,10 @@ def test_a_long_prompt_is_read_in_pieces_beside_jobs_that_generate() -> None:
     bench.submit(job("short", max_tokens=500))
     bench.step(5)
     bench.submit(job("long", [1] * 50))
-    bench.step(50)
-    assert bench.engine.rows[5:40] == [2] * 35  # 0.02 s for a token: 1.8 times as much has room for no second row
-    assert len(bench.told("short").tokens) == 55
+    bench.step(55)
+    rows = bench.engine.rows[5:40]  # 0.02 s for a token: 1.9 times as much has room for less than a row
+    assert set(rows) == {1, 2} and rows.count(1) == 1
+    assert len(bench.told("short").tokens) == 60
     assert bench.told("long").tokens
 
 
