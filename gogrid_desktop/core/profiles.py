@@ -60,9 +60,7 @@ class Limits:
     def lowers_now(self, other: Limits) -> bool:
         """Whether one of the limits that hold from one step to the next is gentler than in `other`."""
         return (
-            self.compute_share < other.compute_share
-            or self.batch < other.batch
-            or self.interval_ms > other.interval_ms
+            self.compute_share < other.compute_share or self.batch < other.batch or self.interval_ms > other.interval_ms
         )
 
     @property
