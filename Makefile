@@ -27,7 +27,7 @@ check: $(READY)  ## Lint, types for three platforms, import rules, module sizes
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/module_sizes.py
 
-bench: $(READY)  ## Measure the claims, as ratios (ONLY=name for one)
+bench: $(READY)  ## Measure the claims against llama.cpp's own server, about 20 minutes (ONLY=name for one)
 	$(BIN)/python -m bench $(ONLY)
 
 clean:  ## Remove what was built and the virtual environment
