@@ -129,7 +129,8 @@ class LlamaEngine:
     def _open_context(self, load: Load, interrupt: llama.Interrupt) -> None:
         self.cuts = not (c.llama_model_is_recurrent(self._model) or c.llama_model_is_hybrid(self._model))
         self.sequences = load.slots
-        if shares_cells(load) and self.cuts:
+        self._shares = shares_cells(load)
+        if self._shares and self.cuts:
             self.sequences = min(load.slots + PREFIXES, llama.MAX_SLOTS)
         self.most_rows = max(MOST_ROWS, load.slots)
         params = context_params(load, self.sequences, whole_rows=self.most_rows)
@@ -173,6 +174,7 @@ class LlamaEngine:
         self._ask = np.zeros(rows, dtype=np.int8)
         self._logits = np.zeros((0, self.vocabulary), dtype=np.float32)
         self._logits_address = 0
+        self._answers: list[Floats] = []
         batch = c.llama_batch()
         for field, column in (
             ("token", self._token),
@@ -221,6 +223,35 @@ class LlamaEngine:
         return bool(c.llama_vocab_is_eog(self._vocab, token))
 
     def decode(self, spans: Sequence[Span]) -> Decoded:
+        if not self._shares:
+            return self._decode_by_length(spans)
+        outcome = self._decode_together(spans)
+        if outcome is Decoded.DONE and (asked := sum(span.ask for span in spans)):
+            self._view_logits(asked)
+            self._answers = list(self._logits[:asked])
+        return outcome
+
+    def _decode_by_length(self, spans: Sequence[Span]) -> Decoded:
+        """Where each sequence has cells of its own, llama.cpp computes rows of as many sequences as have equally many.
+
+        It would take one row of a prompt with those that generate and the rest apart, in two small products; here the
+        prompt stays whole. Those that generate come last, as their logits are read where they lie.
+        """
+        answers: dict[int, Floats] = {}
+        for length in sorted({len(span.tokens) for span in spans}, reverse=True):
+            alike = [(i, span) for i, span in enumerate(spans) if len(span.tokens) == length]
+            outcome = self._decode_together([span for _, span in alike])
+            if outcome is not Decoded.DONE:
+                return outcome
+            asking = [i for i, span in alike if span.ask]
+            if asking:
+                self._view_logits(len(asking))
+            for row, i in enumerate(asking):
+                answers[i] = self._logits[row] if length == 1 else self._logits[row].copy()
+        self._answers = [answers[i] for i in sorted(answers)]
+        return Decoded.DONE
+
+    def _decode_together(self, spans: Sequence[Span]) -> Decoded:
         at = 0
         for span in spans:
             end = at + len(span.tokens)
@@ -230,14 +261,10 @@ class LlamaEngine:
             self._ask[at:end] = 0
             self._ask[end - 1] = span.ask
             at = end
-        outcome = self._run(at)
-        if outcome is Decoded.DONE and (asked := sum(span.ask for span in spans)):
-            self._view_logits(asked)
-        return outcome
+        return self._run(at)
 
     def logits(self, index: int) -> Floats:
-        row: Floats = self._logits[index]
-        return row
+        return self._answers[index]
 
     def _view_logits(self, asked: int) -> None:
         """Look at the rows of the last step where they lie; it is nearly always where they lay before."""
