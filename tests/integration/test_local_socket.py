@@ -189,7 +189,7 @@ async def test_an_answer_of_another_version_is_told_apart(tmp_path: Path) -> Non
 
 
 async def exchange(tmp_path: Path, sent: bytes) -> list[dict[str, object]]:
-    """Send raw bytes, close our side for writing, and return the lines that came back."""
+    """Send a first line, then the rest, close our side for writing, and return the lines that came back."""
 
     def talk() -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -197,7 +197,10 @@ async def exchange(tmp_path: Path, sent: bytes) -> list[dict[str, object]]:
             connection.connect(read_endpoint(file_of(tmp_path)).address)
             received = b""
             try:
-                connection.sendall(sent)
+                hello, rest = sent.split(b"\n", 1)
+                connection.sendall(hello + b"\n")
+                received = connection.recv(65536)  # what is sent after the agent hung up would lose it
+                connection.sendall(rest)
                 connection.shutdown(socket.SHUT_WR)
                 while piece := connection.recv(65536):
                     received += piece
