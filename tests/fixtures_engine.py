@@ -45,6 +45,7 @@ class FakeEngine:
     longest_step_s: float | None = None
     cuts: bool = True
     pools: bool = False
+    aside: FakeAside | None = None
     row_s: float = 0.001
     end_weight: float = -1.0
     outcomes: list[Decoded] = field(default_factory=list)  # of the next steps; DONE after them
@@ -58,6 +59,8 @@ class FakeEngine:
 
     def __post_init__(self) -> None:
         self.sequences = self.sequences or self.slots
+        if self.aside is not None:
+            self.aside.engine = self
 
     @property
     def rows(self) -> list[int]:
@@ -116,6 +119,42 @@ class FakeEngine:
         assert self.cuts and not self.cache.get(target) and length <= len(self.cache[source])
         self.copies.append((source, target, length))
         self.cache[target] = self.cache[source][:length]
+
+
+@dataclass
+class FakeAside:
+    """Reads `rows_a_look` rows each time that somebody looks whether it has ended. With `fails` it reads nothing."""
+
+    rows_a_look: int = 10
+    least: int = 20
+    fails: bool = False
+    engine: FakeEngine | None = None
+    begun: list[tuple[int, int, int]] = field(default_factory=list)  # slot, position, rows
+    _tokens: list[int] = field(default_factory=list)
+    _read: int = 0
+
+    def worth(self, position: int, rows: int) -> bool:
+        return rows >= self.least and not (self.fails and self.begun)
+
+    @property
+    def ended(self) -> bool:
+        self._read += 0 if self.fails else self.rows_a_look
+        return self.fails or self._read >= len(self._tokens)
+
+    def begin(self, slot: int, position: int, tokens: Sequence[int]) -> None:
+        assert self.engine is not None and not self._tokens, "two at a time"
+        assert position == len(self.engine.cache.get(slot, [])) and len(tokens)
+        self.begun.append((slot, position, len(tokens)))
+        self._tokens, self._read = [int(token) for token in tokens], 0
+
+    def end(self) -> int:
+        assert self.engine is not None and self._tokens, "nothing is read"
+        slot, position, _ = self.begun[-1]
+        read = self._tokens[: self._read]
+        assert len(self.engine.cache.get(slot, [])) == position, "the sequence was used meanwhile"
+        self.engine.cache.setdefault(slot, []).extend(read)
+        self._tokens = []
+        return position + len(read)
 
 
 class Bench:

@@ -24,6 +24,11 @@ _FLASH_HEADS = frozenset({64, 80, 96, 112, 128, 256})
 _COMPUTE_SLACK_BYTES = 8 * MIB
 
 
+#: On a CPU a long prompt is read aside, in a cache of its own, if what it fills is no more than this. To be moved it is
+#: there once more.
+ASIDE_BYTES = 2**28
+
+
 class KvType(StrEnum):
     """How keys and values are kept: 2 bytes each, or 34 bytes for 32 of them."""
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gogrid_desktop.core.memory_need import (
+    ASIDE_BYTES,
     GIB,
     LAYER_SLACK_BYTES,
     MIB,
@@ -225,6 +226,9 @@ class _Need:
         self.weights = [size + LAYER_SLACK_BYTES for size in facts.layer_bytes]
         self.weights.append(facts.output_bytes + LAYER_SLACK_BYTES)
         self.caches = [cache_bytes(facts, i, self.cells, slots, kv_type) for i in range(facts.layers)] + [0]
+        # Prompts are read aside where each sequence has its own cells and no layer is on a GPU.
+        aside_bytes = 2 * min(sum(self.caches) // slots, ASIDE_BYTES) + self.compute_bytes
+        self.aside_bytes = aside_bytes if variant.own_cells and slots > 1 else 0
         self.layers = [weight + cache for weight, cache in zip(self.weights, self.caches, strict=True)]
         self.before = [0]
         for size in self.layers:
@@ -237,14 +241,17 @@ class _Need:
     def host_bytes(self, count: int) -> int:
         """Of what is not on a GPU when the last `count` layers are."""
         rest = self.before[-1 - count]
-        return rest + self.input_bytes + self.logit_bytes + self.compute_bytes + HOST_PROCESS_BYTES
+        return rest + self.input_bytes + self.compute_bytes + self._host_extra_bytes(len(self.layers) - count)
+
+    def _host_extra_bytes(self, layers: int) -> int:
+        return HOST_PROCESS_BYTES + self.logit_bytes + (self.aside_bytes if layers == len(self.layers) else 0)
 
     def share(self, index: int, first: int, count: int) -> Share:
         weights, caches = sum(self.weights[first : first + count]), sum(self.caches[first : first + count])
         if index >= 0:
             return Share(index, count, weights, caches, self.compute_bytes, self.gpu_extra_bytes)
         weights += self.input_bytes
-        return Share(index, count, weights, caches, self.compute_bytes, HOST_PROCESS_BYTES + self.logit_bytes)
+        return Share(index, count, weights, caches, self.compute_bytes, self._host_extra_bytes(count))
 
 
 def cells_for(context: int, slots: int, *, own: bool) -> int:

@@ -48,9 +48,10 @@ class Batcher:
         self._fixed = deterministic
         self._cells = Cells(engine)
         self._cells.keeps = not deterministic
-        self._cost = StepCost(engine.longest_step_s)
+        self._costs = {aside: StepCost(engine.longest_step_s) for aside in (False, True)}
         self._waiting: list[AnyJob] = []
         self._running: list[AnyJob] = []
+        self._aside: JobSequence | None = None  # its prompt is read beside the steps
         self._embedded_last = False
         self._most_rows = engine.most_rows
 
@@ -88,6 +89,11 @@ class Batcher:
             self._cells.evict_all()
         while len(self._running) > self.slots:
             self._preempt(self._running[-1])
+
+    def settle(self) -> None:
+        """Leave nothing running beside the steps. After the next one something may run again."""
+        if self._aside is not None:
+            self._bring_back(self._aside)
 
     def spare_slot(self) -> int:
         """A sequence that nothing runs in and nothing is kept in."""
@@ -141,6 +147,8 @@ class Batcher:
 
     def _preempt(self, job: AnyJob) -> None:
         """Let it wait again, with its tokens; what was computed stays as a prefix for as long as there is room."""
+        if job is self._aside:
+            self._bring_back(job)
         self._running.remove(job)
         self._cells.release(job.slot, keep=True)
         job.restart()
@@ -152,20 +160,56 @@ class Batcher:
         """Rows of the step for each job: 1 where it generates; prompts share the rest, first come, first served."""
         if self._fixed:
             return {job: _fixed_rows(job) for job in batch}
+        waited_for = any(job.uncached == 1 and not job.in_company for job in batch)
+        self._read_aside(batch if waited_for else ())
         counts = {job: 1 for job in batch if job.uncached == 1}
-        waited_for = any(not job.in_company for job in counts)
-        left = self._cost.prompt_rows(len(counts), max(1, self._most_rows - len(counts)), waited_for=waited_for)
+        left = self._cost().prompt_rows(len(counts), max(1, self._most_rows - len(counts)), waited_for=waited_for)
         ahead: set[int] = set()
         for job in batch:
             waits = job.cached == 0 and self._cells.coming(job, ahead)  # somebody else is reading the same beginning
             ahead.add(job.slot)
-            if job.uncached == 1 or left < 1 or waits:
+            if job.uncached == 1 or left < 1 or waits or (self._aside is not None and self._is_long(job)):
                 continue
             if job.cached == 0:
                 self._place_again(job)
             counts[job] = min(left, job.uncached)
             left -= counts[job]
         return counts
+
+    def _cost(self) -> StepCost:
+        """While a prompt is read aside the steps have fewer threads."""
+        return self._costs[self._aside is not None]
+
+    def _read_aside(self, batch: Sequence[JobSequence]) -> None:
+        """Have the first long prompt of these read beside the steps, and take back what was read of another one."""
+        aside = self._engine.aside
+        if aside is None:
+            return
+        if self._aside is not None and (aside.ended or self._aside is not self._first_long(batch)):
+            self._bring_back(self._aside)
+        first = self._first_long(batch)
+        if self._aside is None and first is not None:
+            if first.cached == 0:
+                self._place_again(first)
+            first.reused = first.cached if first.reused is None else first.reused
+            self._aside = first
+            aside.begin(first.slot, first.cached, first.tokens[first.cached : -1])
+
+    def _first_long(self, batch: Sequence[JobSequence]) -> JobSequence | None:
+        if self._pace.limits.compute_share < 1:
+            return None  # what is read aside takes no rests
+        return next((job for job in batch if self._is_long(job)), None)
+
+    def _is_long(self, job: JobSequence) -> bool:
+        aside = self._engine.aside
+        return job is self._aside or (aside is not None and aside.worth(job.cached, job.uncached - 1))
+
+    def _bring_back(self, job: JobSequence) -> None:
+        """What was read of it aside counts from now on; the rest is read in the steps."""
+        self._aside = None
+        if self._engine.aside is not None:
+            job.cached = self._engine.aside.end()
+            self._say(job, w.Prefilled(lease=job.lease, tokens=job.cached))
 
     def _place_again(self, job: JobSequence) -> None:
         """What it waited for may be there by now."""
@@ -183,7 +227,7 @@ class Batcher:
         if outcome is Decoded.DONE:
             self.steps += 1
             self._most_rows = min(self._engine.most_rows, 2 * self._most_rows)
-            self._cost.learn(generating, sum(counts.values()) - generating, self._clock() - began_s)
+            self._cost().learn(generating, sum(counts.values()) - generating, self._clock() - began_s)
             index = 0
             for (job, rows), span in zip(counts.items(), spans, strict=True):
                 self._advance(job, rows, index if span.ask else None)
@@ -279,6 +323,8 @@ class Batcher:
         self._say(job, w.JobFailed(lease=job.lease, message=message))
 
     def _remove(self, job: AnyJob, *, keep: bool = True) -> None:
+        if job is self._aside:
+            self._bring_back(job)
         if job in self._running:
             self._running.remove(job)
             self._cells.release(job.slot, keep=keep)

@@ -33,13 +33,30 @@ class Span:
     ask: bool
 
 
+class Aside(Protocol):
+    """Reads the rows of one prompt beside the steps. Nothing of it is called while a step runs."""
+
+    def worth(self, position: int, rows: int) -> bool:
+        """Whether so many rows from `position` on are better read here."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+
+    def begin(self, slot: int, position: int, tokens: Tokens) -> None:
+        """Read these after what the sequence holds, which are `position` tokens."""
+
+    def end(self) -> int:
+        """Stop, and move what was read to its sequence; returns how many tokens that holds now."""
+
+
 class Engine(Protocol):
     """A model with a KV cache of `total_context` cells for sequences numbered 0..`sequences` - 1.
 
     `slots`: sequences that may run together. `most_rows`: rows of a step, `embed_rows`: of one that embeds.
     `longest_step_s`: what a step should take at most, None where a running step can be stopped at any moment. `cuts`:
     whether a part of a sequence can be kept or copied (a recurrent state cannot). `pools`: an embedding comes from all
-    of its tokens in one step.
+    of its tokens in one step. `aside`: None where prompts are read in the steps alone.
     """
 
     slots: int
@@ -50,6 +67,9 @@ class Engine(Protocol):
     longest_step_s: float | None
     cuts: bool
     pools: bool
+
+    @property
+    def aside(self) -> Aside | None: ...
 
     def decode(self, spans: Sequence[Span]) -> Decoded: ...
 

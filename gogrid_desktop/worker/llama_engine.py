@@ -11,6 +11,7 @@ import llama_cpp.llama_cpp as c
 import numpy as np
 
 from gogrid_desktop.worker import llama
+from gogrid_desktop.worker.aside import PIECE_ROWS, Aside
 from gogrid_desktop.worker.engine import Decoded, Floats, Span
 from gogrid_desktop.worker.limits import usable_cores
 from gogrid_desktop.worker.llama_grammar import GrammarVocabulary
@@ -76,6 +77,7 @@ class LlamaEngine:
     longest_step_s: float | None
     cuts: bool
     pools: bool
+    aside: Aside | None
     width: int
     vocabulary: int
     bos: int
@@ -124,13 +126,13 @@ class LlamaEngine:
             self.close()
             raise llama.load_error(load.path, log.errors)
         self._read_facts(load)
+        self.aside = self._make_aside(load)
         self._open_batch()
 
     def _open_context(self, load: Load, interrupt: llama.Interrupt) -> None:
         self.cuts = not (c.llama_model_is_recurrent(self._model) or c.llama_model_is_hybrid(self._model))
         self.sequences = load.slots
-        self._shares = shares_cells(load)
-        if self._shares and self.cuts:
+        if shares_cells(load) and self.cuts:
             self.sequences = min(load.slots + PREFIXES, llama.MAX_SLOTS)
         self.most_rows = max(MOST_ROWS, load.slots)
         params = context_params(load, self.sequences, whole_rows=self.most_rows)
@@ -162,6 +164,22 @@ class LlamaEngine:
         self.piece = lru_cache(maxsize=65536)(self._piece)
         self.sampling = Vocabulary(self.vocabulary, self.ends, GrammarVocabulary(self._vocab, self.vocabulary).open)
 
+    def _make_aside(self, load: Load) -> Aside | None:
+        """What reads long prompts aside: on a CPU, where sequences have cells of their own and of one kind."""
+        threads = load.threads or usable_cores()
+        alike = self.cuts and not self.pools and c.llama_model_n_swa(self._model) == 0
+        if not alike or load.gpu_layers or shares_cells(load) or load.slots < 2 or threads < 2:
+            return None
+
+        def open_context(cells: int, count: int, interrupt: llama.Interrupt) -> Any:
+            params = context_params(load, 1, whole_rows=PIECE_ROWS)
+            params.n_ctx, params.n_outputs_max = cells, 1
+            params.n_threads = params.n_threads_batch = count
+            params.abort_callback, params.abort_callback_data = interrupt.callback, interrupt.address
+            return c.llama_init_from_model(self._model, params)
+
+        return Aside(self._context, self.sequences, threads, self._kv_bytes, open_context)
+
     def _open_batch(self) -> None:
         """A batch whose columns are numpy arrays, filled by slices."""
         rows = self.most_rows
@@ -174,7 +192,6 @@ class LlamaEngine:
         self._ask = np.zeros(rows, dtype=np.int8)
         self._logits = np.zeros((0, self.vocabulary), dtype=np.float32)
         self._logits_address = 0
-        self._answers: list[Floats] = []
         batch = c.llama_batch()
         for field, column in (
             ("token", self._token),
@@ -190,10 +207,14 @@ class LlamaEngine:
     @property
     def memory_bytes(self) -> int:
         """Of weights and KV cache; the compute buffer comes on top."""
+        return int(c.llama_model_size(self._model)) + self._kv_bytes * self.total_context
+
+    @property
+    def _kv_bytes(self) -> int:
+        """Of one token, at most."""
         heads, kv_heads = c.llama_model_n_head(self._model), c.llama_model_n_head_kv(self._model)
         width = c.llama_model_n_embd(self._model) * kv_heads // max(1, heads)
-        kv_bytes = 2 * 2 * width * c.llama_model_n_layer(self._model) * self.total_context
-        return int(c.llama_model_size(self._model)) + int(kv_bytes)
+        return int(2 * 2 * width * c.llama_model_n_layer(self._model))
 
     @property
     def template(self) -> str | None:
@@ -223,36 +244,7 @@ class LlamaEngine:
         return bool(c.llama_vocab_is_eog(self._vocab, token))
 
     def decode(self, spans: Sequence[Span]) -> Decoded:
-        if not self._shares:
-            return self._decode_by_length(spans)
-        outcome = self._decode_together(spans)
-        if outcome is Decoded.DONE and (asked := sum(span.ask for span in spans)):
-            self._view_logits(asked)
-            self._answers = list(self._logits[:asked])
-        return outcome
-
-    def _decode_by_length(self, spans: Sequence[Span]) -> Decoded:
-        """Where each sequence has cells of its own, llama.cpp computes rows of as many sequences as have equally many.
-
-        It would take one row of a prompt with those that generate and the rest apart, in two small products; here the
-        prompt stays whole. Those that generate come last, as their logits are read where they lie.
-        """
-        answers: dict[int, Floats] = {}
-        for length in sorted({len(span.tokens) for span in spans}, reverse=True):
-            alike = [(i, span) for i, span in enumerate(spans) if len(span.tokens) == length]
-            outcome = self._decode_together([span for _, span in alike])
-            if outcome is not Decoded.DONE:
-                return outcome
-            asking = [i for i, span in alike if span.ask]
-            if asking:
-                self._view_logits(len(asking))
-            for row, i in enumerate(asking):
-                answers[i] = self._logits[row] if length == 1 else self._logits[row].copy()
-        self._answers = [answers[i] for i in sorted(answers)]
-        return Decoded.DONE
-
-    def _decode_together(self, spans: Sequence[Span]) -> Decoded:
-        at = 0
+        at = asked = 0
         for span in spans:
             end = at + len(span.tokens)
             self._token[at:end] = span.tokens
@@ -260,11 +252,15 @@ class LlamaEngine:
             self._slot[at:end] = span.slot
             self._ask[at:end] = 0
             self._ask[end - 1] = span.ask
-            at = end
-        return self._run(at)
+            at, asked = end, asked + span.ask
+        outcome = self._run(at)
+        if outcome is Decoded.DONE and asked:
+            self._view_logits(asked)
+        return outcome
 
     def logits(self, index: int) -> Floats:
-        return self._answers[index]
+        logits: Floats = self._logits[index]
+        return logits
 
     def _view_logits(self, asked: int) -> None:
         """Look at the rows of the last step where they lie; it is nearly always where they lay before."""

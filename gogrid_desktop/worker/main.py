@@ -153,6 +153,8 @@ class Worker:
     def _obey_at_once(self, read_s: float, command: w.Command) -> None:
         """What needs no model. No step runs while this does."""
         rank: Rank | None = None
+        if self._model is not None and not isinstance(command, w.Resume):
+            self._model.batcher.settle()
         match command:
             case w.SetLimits():
                 self._pace.limits = command.limits
