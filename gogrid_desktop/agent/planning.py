@@ -21,7 +21,7 @@ from gogrid_desktop.protocol.grid import CatalogueModel
 from gogrid_desktop.system.gpu import ComputeMode, Gpu, GpuReading
 
 #: Rows of a step of the worker, and those of it that have an output (`worker/llama_engine.py`: a test compares them).
-STEP_ROWS, OUTPUT_ROWS = 512, 32
+STEP_ROWS, OUTPUT_ROWS = 576, 32
 #: A shorter context than this is not offered, however little memory there is: few chats fit it.
 LEAST_CONTEXT = 2048
 _HOST = -1

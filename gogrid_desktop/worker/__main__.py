@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 
 #: How long a thread of OpenMP turns in a circle before it sleeps, after each step and where it waits for another
-#: within one. By default (300,000 turns of libgomp, 200 ms of libomp) it is ms after each step: a rest would be none,
-#: and beside another busy program the threads would mostly wait for each other. With no turn at all each wait is a call
-#: into the kernel. 1,000 turns are some 20 us; libomp counts milliseconds.
-SPINS = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
+#: within one. By default (300,000 turns of libgomp, 200 ms of libomp) it is ms after each step: a rest would be none.
+#: With 1,000 turns (20 us) it sleeps within a step wherever another has more to do, as in the attention over 500 cells,
+#: and a step takes some % longer. 20,000 turns are some 400 us; libomp counts milliseconds.
+SPINS = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
 
 
 def run() -> None:

@@ -62,10 +62,14 @@ class Interrupt:
 
 
 class LlamaLog:
-    """Catches llama.cpp's log for as long as the process lives. `errors`: what it complained of since `clear`."""
+    """Catches llama.cpp's log for as long as the process lives. `errors`: what it complained of since `clear`.
+
+    Without `details` only complaints are forwarded: a context makes thousands of lines.
+    """
 
     def __init__(self, forward: Callable[[str, str], None]) -> None:
         self.errors: list[str] = []
+        self.details = True
         self._forward = forward
         self._line, self._level = "", "debug"
         self._callback = c.llama_log_callback(self._on_log)
@@ -82,7 +86,7 @@ class LlamaLog:
             line, self._line = self._line.rstrip(), ""
             if self._level == "error":
                 self.errors.append(line)
-            if line.strip(" ."):
+            if line.strip(" .") and (self.details or self._level != "debug"):
                 self._forward(self._level, line)
 
 

@@ -18,8 +18,9 @@ from gogrid_desktop.worker.llama_grammar import GrammarVocabulary
 from gogrid_desktop.worker.messages import Load
 from gogrid_desktop.worker.sampling import Vocabulary
 
-#: Rows of a step. On a GPU it is also what cannot be stopped, so that the batcher fills it by the time that it takes.
-MOST_ROWS = 512
+#: Rows of a step: a little over 512, so that what is a little longer does not leave a few rows for a step of their own.
+#: On a GPU it is also what cannot be stopped, so that the batcher fills it by the time that it takes.
+MOST_ROWS = 576
 #: A step on a GPU ends by itself or not at all.
 LONGEST_GPU_STEP_S = 0.05
 #: Rows of a step that have an output when all of them must, as for an embedding of a model that does not pool.
@@ -98,6 +99,7 @@ class LlamaEngine:
         watch: Watch,
     ) -> None:
         log.clear()
+        log.details = True
         self.slots = load.slots
         self._watch = watch
         self._interrupt = interrupt  # llama.cpp has its address
@@ -128,6 +130,7 @@ class LlamaEngine:
         self._read_facts(load)
         self.aside = self._make_aside(load)
         self._open_batch()
+        log.details = False
 
     def _open_context(self, load: Load, interrupt: llama.Interrupt) -> None:
         self.cuts = not (c.llama_model_is_recurrent(self._model) or c.llama_model_is_hybrid(self._model))
