@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import count
@@ -168,8 +168,13 @@ class Bench:
         self.pace.limits = limits
         self.frames: list[w.Frame] = []
         self.now_s = 0.0
-        say: Callable[[AnyJob, w.Frame], None] = lambda _job, frame: self.frames.append(frame)  # noqa: E731
-        self.batcher = Batcher(self.engine, self.pace, say, lambda: self.engine.clock_s, deterministic=deterministic)
+        self.batcher = Batcher(
+            self.engine, self.pace, self._say, lambda: self.engine.clock_s, deterministic=deterministic
+        )
+
+    def _say(self, _job: AnyJob, frame: w.Frame | w.Emission) -> None:
+        """As the agent reads it."""
+        self.frames.append(w.EVENT.validate_json(w.encode(frame)))
 
     def submit(self, *jobs: AnyJob) -> None:
         for each in jobs:

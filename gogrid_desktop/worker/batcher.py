@@ -20,7 +20,10 @@ from gogrid_desktop.worker.sequence import JobSequence
 
 #: A job is admitted when its prompt fits and it, like every other, can grow by this many tokens.
 GROWTH = 64
-#: Rows of a piece of prompt in `deterministic` mode: pieces end at multiples of it.
+#: Pieces of a prompt end at multiples of it. All rows of a piece attend over the cells of its last one (in llama.cpp
+#: rounded up to 256): with 517 rows in one piece reading takes 3 % longer than with 512 and 5.
+PIECE_ROWS = 512
+#: The same in `deterministic` mode.
 FIXED_ROWS = 32
 
 AnyJob = JobSequence | EmbeddingSequence
@@ -37,7 +40,7 @@ class Batcher:
         self,
         engine: Engine,
         pace: Pace,
-        say: Callable[[AnyJob, w.Frame], None],
+        say: Callable[[AnyJob, w.Frame | w.Emission], None],
         clock: Callable[[], float],
         *,
         deterministic: bool = False,
@@ -160,6 +163,8 @@ class Batcher:
         """Rows of the step for each job: 1 where it generates; prompts share the rest, first come, first served."""
         if self._fixed:
             return {job: _fixed_rows(job) for job in batch}
+        if self._aside is None and all(job.uncached == 1 for job in batch):
+            return dict.fromkeys(batch, 1)
         waited_for = any(job.uncached == 1 and not job.in_company for job in batch)
         self._read_aside(batch if waited_for else ())
         counts = {job: 1 for job in batch if job.uncached == 1}
@@ -172,7 +177,7 @@ class Batcher:
                 continue
             if job.cached == 0:
                 self._place_again(job)
-            counts[job] = min(left, job.uncached)
+            counts[job] = min(left, job.uncached, PIECE_ROWS - job.cached % PIECE_ROWS)
             left -= counts[job]
         return counts
 
@@ -303,9 +308,9 @@ class Batcher:
     # --- what is said ------------------------------------------------------------------------------------------------
 
     def _emit(self, job: AnyJob) -> None:
-        chunk = job.take_chunk()
-        if chunk is not None:
-            self._say(job, w.Emitted.model_construct(lease=job.lease, chunk=chunk))
+        emission = job.take_emission()
+        if emission is not None:
+            self._say(job, emission)
 
     def _finish(self, job: AnyJob) -> None:
         if job.finish_reason is None:

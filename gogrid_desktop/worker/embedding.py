@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gogrid_desktop.protocol.grid import Chunk, FinishReason
+from gogrid_desktop.protocol.grid import FinishReason
 from gogrid_desktop.worker.engine import Floats, Tokens
-from gogrid_desktop.worker.messages import Start
+from gogrid_desktop.worker.messages import Emission, Start
 from gogrid_desktop.worker.sequence import order_of
 
 
@@ -71,13 +71,13 @@ class EmbeddingSequence:
         self._fresh_text = encoded[self._bytes_reported :]
         self.finish_reason = FinishReason.STOP
 
-    def take_chunk(self) -> Chunk | None:
+    def take_emission(self) -> Emission | None:
         if not self._fresh_text:
             return None
-        chunk = Chunk(tokens_before=0, bytes_before=self._bytes_reported, text=self._fresh_text)
+        emission = Emission(self.lease, 0, self._bytes_reported, text=self._fresh_text)
         self._bytes_reported += len(self._fresh_text)
         self._fresh_text = ""
-        return chunk
+        return emission
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -18,7 +18,7 @@ from gogrid_desktop.worker.llama_grammar import GrammarVocabulary
 from gogrid_desktop.worker.messages import Load
 from gogrid_desktop.worker.sampling import Vocabulary
 
-#: Rows of a step: a little over 512, so that what is a little longer does not leave a few rows for a step of their own.
+#: Rows of a step: a whole piece of a prompt, and beside it the end of the one before and those that generate.
 #: On a GPU it is also what cannot be stopped, so that the batcher fills it by the time that it takes.
 MOST_ROWS = 576
 #: A step on a GPU ends by itself or not at all.

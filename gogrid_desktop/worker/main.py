@@ -71,11 +71,12 @@ class Worker:
         self._paused = False
         self._life = LifeCycle()
         self._model: LoadedModel | None = None
+        self._said: list[w.Frame | w.Emission] = []
         self._postponed: deque[tuple[float, w.Command]] = deque()
 
     def run(self) -> None:
         """Serve for ever."""
-        self._out.send(w.Hello(version=__version__, pid=os.getpid(), backends=llama.backends()))
+        self._send(w.Hello(version=__version__, pid=os.getpid(), backends=llama.backends()))
         while True:
             self._interrupt.clear()
             while (arrival := self._next(0.0)) is not None:
@@ -120,10 +121,11 @@ class Worker:
         self._pace.stepped(began_s, time.monotonic())
         self._settle()
 
-    def _say(self, job: AnyJob, frame: w.Frame) -> None:
-        if isinstance(frame, w.Emitted):
-            self._journal.emitted(job.job, job.lease, job.fence, frame.chunk.tokens_before, len(frame.chunk.token_ids))
-        self._out.send(frame)
+    def _say(self, job: AnyJob, frame: w.Frame | w.Emission) -> None:
+        """About a job. It leaves with all that a step has said, or before what is said next."""
+        if isinstance(frame, w.Emission):
+            self._journal.emitted(job.job, job.lease, job.fence, frame.tokens_before, len(frame.token_ids))
+        self._said.append(frame)
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -136,11 +138,11 @@ class Worker:
             case w.Cancel():
                 if self._model is not None:
                     self._model.batcher.cancel(command.lease)
-                self._out.send(w.Cancelled(lease=command.lease))
+                self._send(w.Cancelled(lease=command.lease))
                 self._settle()
             case w.Unload():
                 self._unload()
-                self._out.send(w.Unloaded())
+                self._send(w.Unloaded())
             case w.Room():
                 if self._model is not None:
                     self._model.batcher.room(command.slots, prefixes=command.prefixes)
@@ -168,7 +170,7 @@ class Worker:
         self._applied(read_s, command.seq, rank)
 
     def _applied(self, read_s: float, seq: int, rank: Rank | None = None) -> None:
-        self._out.send(w.Applied(seq=seq, took_ms=(time.monotonic() - read_s) * 1000, rank=rank))
+        self._send(w.Applied(seq=seq, took_ms=(time.monotonic() - read_s) * 1000, rank=rank))
 
     def _probe(self, probe: w.Probe) -> None:
         began_s = time.monotonic()
@@ -181,13 +183,13 @@ class Worker:
         else:
             problem = self._model.probe()
             self._pace.worked(began_s, time.monotonic())
-        self._out.send(w.Probed(seq=probe.seq, took_ms=(time.monotonic() - began_s) * 1000, problem=problem))
+        self._send(w.Probed(seq=probe.seq, took_ms=(time.monotonic() - began_s) * 1000, problem=problem))
 
     def _start(self, start: w.Start) -> None:
         model = self._model
         if model is None or model.sha256 != start.job.model:
             self._complain("a job was started for a model that is not loaded; it is cancelled")
-            self._out.send(w.Cancelled(lease=start.lease))
+            self._send(w.Cancelled(lease=start.lease))
             return
         if start.lease in model.batcher:
             self._complain("a job was started twice; it goes on")
@@ -214,13 +216,13 @@ class Worker:
             self._become(WorkerState.FAILED, "stopped by another command")
             return
         except GoGridError as error:
-            self._out.send(w.LoadFailed(sha256=load.sha256, message=error.message, remedy=error.remedy))
+            self._send(w.LoadFailed(sha256=load.sha256, message=error.message, remedy=error.remedy))
             self._become(WorkerState.FAILED, error.message)
             return
         batcher = Batcher(engine, self._pace, self._say, time.monotonic, deterministic=load.deterministic)
-        self._model = LoadedModel(load.sha256, engine, batcher, self._out.send, self._journal)
+        self._model = LoadedModel(load.sha256, engine, batcher, self._send, self._journal)
         self._ranker.hold(self._pace.limits)  # the threads that the model brought
-        self._out.send(
+        self._send(
             w.Loaded(
                 sha256=load.sha256,
                 context=engine.context,
@@ -247,7 +249,7 @@ class Worker:
         if self._model is None:
             return
         for lease in self._model.batcher.cancel_all():
-            self._out.send(w.Cancelled(lease=lease))
+            self._send(w.Cancelled(lease=lease))
         self._become(WorkerState.EVICTING)
         self._model.close()
         self._model = None
@@ -255,18 +257,23 @@ class Worker:
 
     # --- what others are told ----------------------------------------------------------------------------------------
 
+    def _send(self, *frames: w.Frame) -> None:
+        self._out.send(*self._said, *frames)
+        self._said.clear()
+
     def _settle(self) -> None:
         """Idle once the last job has left."""
+        self._send()
         self._progress.running = len(self._model.batcher) if self._model is not None else 0
         if self._life.state is WorkerState.PROCESSING and not self._progress.running:
             self._become(WorkerState.IDLE)
 
     def _become(self, state: WorkerState, detail: str = "") -> None:
         if self._life.become(state, detail):
-            self._out.send(w.StateChanged(state=state, detail=detail))
+            self._send(w.StateChanged(state=state, detail=detail))
 
     def _complain(self, message: str) -> None:
-        self._out.send(w.LogRecord(level="error", message=message))
+        self._send(w.LogRecord(level="error", message=message))
 
 
 def _check(load: w.Load) -> None:

@@ -5,13 +5,15 @@ Standard output carries these alone. End of standard input means exit at once. A
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic_core import to_json
 
 from gogrid_desktop.core.profiles import Limits
 from gogrid_desktop.core.rank import Rank
-from gogrid_desktop.protocol.grid import Chunk, FinishReason, Job
+from gogrid_desktop.protocol.grid import Chunk, FinishReason, Job, TokenLogprobs
 
 MAX_LINE_BYTES = 16 * 2**20
 
@@ -182,6 +184,17 @@ class Emitted(Frame):
     chunk: Chunk
 
 
+class Emission(NamedTuple):
+    """An `Emitted` as the worker makes it, one for each token: making the models would take longer than the rest."""
+
+    lease: str
+    tokens_before: int
+    bytes_before: int
+    token_ids: Sequence[int] = ()
+    text: str = ""
+    logprobs: Sequence[TokenLogprobs] | None = None
+
+
 class Finished(Frame):
     """All of a job was emitted. `reused`: so many tokens of its prompt were in the cache already."""
 
@@ -285,6 +298,9 @@ Event = Annotated[
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-def encode(frame: Frame) -> bytes:
+def encode(frame: Frame | Emission) -> bytes:
     """One line, newline included."""
+    if isinstance(frame, Emission):
+        chunk = frame._asdict()
+        return to_json({"type": "emitted", "lease": chunk.pop("lease"), "chunk": chunk}) + b"\n"
     return frame.model_dump_json(exclude_defaults=False).encode() + b"\n"

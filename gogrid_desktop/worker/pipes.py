@@ -19,7 +19,7 @@ from gogrid_desktop.worker import messages as w
 
 
 class Out:
-    """Writes frames, from any thread, each in one piece, and after each what `garbage` gives (normally nothing)."""
+    """Writes frames, from any thread, and after each what `garbage` gives (normally nothing)."""
 
     def __init__(self, garbage: Callable[[], bytes] = bytes) -> None:
         self._garbage = garbage
@@ -27,13 +27,12 @@ class Out:
         self._lock = threading.Lock()
         os.dup2(2, 1)
 
-    def send(self, frame: w.Frame) -> None:
-        """Blocks while nobody reads; ends the process when nobody can."""
-        line = w.encode(frame)
-        # Log records would meet most of it: a load makes thousands of them.
-        garbage = b"" if isinstance(frame, w.LogRecord) else self._garbage()
+    def send(self, *frames: w.Frame | w.Emission) -> None:
+        """Together, in one piece. Blocks while nobody reads; ends the process when nobody can."""
+        # Log records would meet most of the garbage: a load makes thousands of them.
+        lines = [w.encode(each) + (b"" if isinstance(each, w.LogRecord) else self._garbage()) for each in frames]
         with self._lock:
-            data = memoryview(line + garbage)
+            data = memoryview(b"".join(lines))
             try:
                 while data:
                     data = data[os.write(self._fd, data) :]

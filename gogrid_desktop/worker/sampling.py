@@ -8,6 +8,7 @@ The order is llama.cpp's: grammar, logit bias, penalties, top-k, top-p, min-p, t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,8 +96,8 @@ class Sampler:
         Does not accept it. Raises BadLogits when no logit is finite, or one is NaN or +inf; SamplingRejected when the
         grammar takes too long.
         """
-        best = int(np.argmax(logits))
-        if not np.isfinite(logits[best]):
+        best = int(logits.argmax())
+        if not math.isfinite(logits[best]):
             raise BadLogits(f"logit {logits[best]} at token {best}")
         if self._params.temperature == 0 and self._grammar is None and not self._penalties.active:
             token = best

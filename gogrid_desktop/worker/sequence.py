@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gogrid_desktop.protocol.grid import Chunk, FinishReason, Job, Priority, TokenLogprobs
+from gogrid_desktop.protocol.grid import FinishReason, Job, Priority, TokenLogprobs
 from gogrid_desktop.worker.engine import Floats, Tokens
-from gogrid_desktop.worker.messages import Start
+from gogrid_desktop.worker.messages import Emission, Start
 from gogrid_desktop.worker.sampling import Sampler, Vocabulary
 from gogrid_desktop.worker.text import TextStream
 
@@ -141,23 +141,24 @@ class JobSequence:
         """Its place in the cache was taken: it is read from the beginning again."""
         self.cached, self.slot = 0, -1
 
-    def take_chunk(self) -> Chunk | None:
+    def take_emission(self) -> Emission | None:
         """What is new since the last call, or None; it counts as reported from now on."""
         if not self._fresh_ids and not self._fresh_text:
             return None
-        chunk = Chunk.model_construct(  # one for each token, and its parts are ours: they need no check
-            tokens_before=self._tokens_reported,
-            bytes_before=self._bytes_reported,
-            token_ids=tuple(self._fresh_ids),
-            text=self._fresh_text,
-            logprobs=None if self._fresh_logprobs is None else tuple(self._fresh_logprobs),
+        emission = Emission(
+            self.lease,
+            self._tokens_reported,
+            self._bytes_reported,
+            self._fresh_ids,
+            self._fresh_text,
+            self._fresh_logprobs,
         )
         self._tokens_reported += len(self._fresh_ids)
         self._bytes_reported += len(self._fresh_text.encode())
         self._fresh_ids, self._fresh_text = [], ""
         if self._fresh_logprobs is not None:
             self._fresh_logprobs = []
-        return chunk
+        return emission
 
     def _check_end(self) -> None:
         if self._text.stopped:
