@@ -168,7 +168,8 @@ class Batcher:
         waited_for = any(job.uncached == 1 and not job.in_company for job in batch)
         self._read_aside(batch if waited_for else ())
         counts = {job: 1 for job in batch if job.uncached == 1}
-        left = self._cost().prompt_rows(len(counts), max(1, self._most_rows - len(counts)), waited_for=waited_for)
+        room = self._cost().prompt_rows(len(counts), max(1, self._most_rows - len(counts)), waited_for=waited_for)
+        left = room
         ahead: set[int] = set()
         for job in batch:
             waits = job.cached == 0 and self._cells.coming(job, ahead)  # somebody else is reading the same beginning
@@ -177,8 +178,10 @@ class Batcher:
                 continue
             if job.cached == 0:
                 self._place_again(job)
-            counts[job] = min(left, job.uncached, PIECE_ROWS - job.cached % PIECE_ROWS)
-            left -= counts[job]
+            piece = min(job.uncached, PIECE_ROWS - job.cached % PIECE_ROWS)
+            if piece <= left or left == room:  # half a piece beside others costs more than it brings
+                counts[job] = min(left, piece)
+                left -= counts[job]
         return counts
 
     def _cost(self) -> StepCost:
