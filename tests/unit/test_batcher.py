@@ -153,6 +153,14 @@ def test_prompts_that_came_together_are_read_in_large_pieces_while_the_first_one
     assert max(bench.engine.rows[steps:]) < 20  # now somebody waits for six answers
 
 
+def test_a_step_reads_a_whole_piece_of_one_prompt_beside_the_end_of_the_one_before() -> None:
+    bench = Bench(FakeEngine(slots=4, total_context=4000, most_rows=576, end_weight=-100))
+    bench.submit(*(job(f"{i}", [1 + i] * 520, max_tokens=40) for i in range(3)))
+    bench.step(6)
+    read = [[len(span.tokens) for span in spans] for spans in bench.engine.batches]
+    assert read == [[FIRST_ROWS], [512 - FIRST_ROWS], [8, 512], [1, 8, 512], [1, 1, 8], [1, 1, 1]]
+
+
 def test_whoever_matters_more_does_not_wait_for_the_prompts_of_others() -> None:
     bench = Bench(FakeEngine(slots=8, total_context=5000, most_rows=512, end_weight=-100, row_s=0.0025))
     bench.submit(job("urgent", [2] * 40, priority=Priority.HIGH, max_tokens=30))
