@@ -45,6 +45,7 @@ from gogrid_desktop.protocol import grid as g
 from gogrid_desktop.system import host
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
+from gogrid_desktop.system.power import PowerProbe
 from gogrid_desktop.system.secrets import SecretStore
 from gogrid_desktop.worker import messages as w
 
@@ -63,6 +64,7 @@ class Parts:
     store: SettingsStore
     secrets: Callable[[bool], SecretStore]  # given whether a file (0600) may stand in for the keyring
     idle_probes: Sequence[IdleProbe]
+    power: PowerProbe
     gpus: GpuProbe
     clock: Clock
     allow_plaintext: bool = False
@@ -76,7 +78,16 @@ def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
         return host.secret_store(paths.state, allow_plaintext=plaintext)
 
     store = SettingsStore(paths.settings_file)
-    return Parts(paths, store, secrets, host.idle_probes(), host.gpu_probe(), SystemClock(), allow_plaintext)
+    return Parts(
+        paths,
+        store,
+        secrets,
+        host.idle_probes(),
+        host.power_probe(),
+        host.gpu_probe(),
+        SystemClock(),
+        allow_plaintext,
+    )
 
 
 def supervise_with(command: tuple[str, ...], surroundings: Surroundings) -> Supervise:
@@ -103,7 +114,7 @@ class Agent:
         wants = Wants(lambda: self._settings, self._models)
         self._keeper = Keeper(self._pool, self._stock, wants, parts.gpus, parts.clock)
         self._governor = Governor(
-            Sensors(parts.idle_probes),
+            Sensors(parts.idle_probes, parts.power, parts.clock),
             lambda: self._settings.preferences(),
             self._pool,
             self._outbox,

@@ -51,7 +51,7 @@ class Governor:
             now, mono = self._clock.now(), self._clock.monotonic()
             if self.snooze_until is not None and self.snooze_until <= now:
                 self.snooze(None)
-            self.activity = await asyncio.to_thread(self._sensors.read, now, len(self._outbox.running))
+            self.activity = await asyncio.to_thread(self._sensors.read, len(self._outbox.running))
             # The policy's clock is the one that never jumps; a snooze ends on the clock on the wall.
             snooze_until = None if self.snooze_until is None else mono + self.snooze_until - now
             preferences = replace(self._preferences(), snooze_until=snooze_until)

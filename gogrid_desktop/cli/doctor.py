@@ -86,6 +86,7 @@ def examine(paths: AppPaths) -> list[Check]:
         "memory": lambda: _memory(gpus),
         "disk": lambda: _disk(settings.models.folder or paths.models),
         "idle time": lambda: _idle(settings),
+        "power": lambda: _power(settings),
         "keyring": lambda: _keyring(settings),
         "tray": _tray,
         "coordinator": lambda: _coordinator(settings),
@@ -183,6 +184,21 @@ def _idle(settings: Settings) -> Check:
         "no source answers, so you count as present all the time.",
         "Run this in your desktop session (X11 so far), or: gogrid settings set role server",
     )
+
+
+def _power(settings: Settings) -> Check:
+    probe = host.power_probe()
+    power = probe.read()
+    matters = settings.power.pause_on_battery
+    if power.mains is None:
+        remedy = "" if not matters else "To share whatever the power: gogrid settings set power.pause_on_battery false"
+        return Check("power", Grade.MISSING if matters else Grade.OK, "nothing says where it comes from.", remedy)
+    found = "mains" if power.mains else "battery"
+    found += "" if power.charge is None else f", charge {round(power.charge * 100)} %"
+    found += ", battery saver on" if power.saver else ""
+    if matters and (power.saver or not power.mains):
+        return Check("power", Grade.WARNING, f"{found}: sharing is paused.", "Plug it in, or switch the saver off.")
+    return Check("power", Grade.OK, f"{found} ({probe.name})")
 
 
 def _keyring(settings: Settings) -> Check:

@@ -118,6 +118,10 @@ class Schedule(Section):
     )
 
 
+class PowerSource(Section):
+    pause_on_battery: bool = Field(True, description="pause on battery, with battery saver, and on a weak charger")
+
+
 class Grid(Section):
     coordinator: Annotated[str, AfterValidator(_address)] = Field("", max_length=2000, description="set by gogrid join")
     node_id: str = Field("", max_length=128, description="set by gogrid join")
@@ -184,6 +188,7 @@ class Settings(Section):
     sharing: Sharing = Sharing()
     presence: Presence = Presence()
     schedule: Schedule = Schedule()
+    power: PowerSource = PowerSource()
     grid: Grid = Grid()
     models: Models = Models()
     worker: Worker = Worker()
@@ -203,6 +208,7 @@ class Settings(Section):
             away_after_s=float(self.presence.away_after_s),
             while_present=Profile[self.presence.while_present.upper()],
             grid=parse_grid(self.schedule.grid),
+            pause_on_battery=self.power.pause_on_battery,
         )
 
     def flat(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import Limits, Profile
 from gogrid_desktop.core.windows import DAY_S, DAYS, DEFAULT_GRID, WeekGrid
 
@@ -31,6 +32,7 @@ class Activity:
     idle_source: str
     weekday: int
     second_of_day: float
+    power: Power
     jobs_running: int = 0
 
     def after(self, seconds: float) -> Activity:
@@ -50,6 +52,7 @@ class Preferences:
 
     `sharing` is the switch, `snooze_until` the end of a snooze on the clock of `decide`'s `now`; `card` is the chosen
     card and `at_most` the menu's ceiling; `custom` are limits of the person's own (None: the card's alone).
+    `pause_on_battery`: where the power comes from counts.
     """
 
     role: Role = Role.DESKTOP
@@ -62,3 +65,4 @@ class Preferences:
     away_after_s: float = 180.0
     while_present: Profile = Profile.CONSERVATIVE
     grid: WeekGrid = DEFAULT_GRID
+    pause_on_battery: bool = True

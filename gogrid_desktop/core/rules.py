@@ -15,6 +15,9 @@ from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.profiles import Limits, Profile
 from gogrid_desktop.core.windows import WEEKDAYS
 
+#: On mains for this long before it counts: a plug that is moved to another socket is no reason to begin.
+POWER_HOLD_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -62,6 +65,32 @@ def drain(activity: Activity, preferences: Preferences, now: float) -> Finding:
         return Finding(Profile.PAUSED, "all work is finished, as you asked", lifts=resume)
     jobs = "1 job" if activity.jobs_running == 1 else f"{activity.jobs_running} jobs"
     return Finding(Profile.AGGRESSIVE, f"finishing {jobs}, then pausing", lifts="Paused when this work has ended")
+
+
+def power(activity: Activity, preferences: Preferences, now: float) -> Finding:
+    """Paused on battery, with battery saver, and while the battery loses charge on mains. Unknown counts as battery.
+
+    Whether there is a battery at all is known wherever anything is: without one there is mains power.
+    """
+    seen = activity.power
+    if not preferences.pause_on_battery:
+        return Finding(Profile.AGGRESSIVE, "battery power does not matter, as you set it")
+    if seen.mains is None:
+        return Finding(
+            Profile.PAUSED,
+            "nothing here can tell whether the computer runs on battery",
+            lifts="Sharing whatever the power with: gogrid settings set power.pause_on_battery false",
+        )
+    lifts = f"Sharing again after {in_words(POWER_HOLD_S)} on mains power"
+    if not seen.mains:
+        charge = "" if seen.charge is None else f", {round(seen.charge * 100)} % left"
+        return Finding(Profile.PAUSED, f"the computer runs on battery{charge}", lifts=lifts)
+    if seen.saver:
+        return Finding(Profile.PAUSED, "battery saver is on", lifts="Sharing again when battery saver is off")
+    if seen.falling:
+        lifts = "Sharing again when the battery holds its charge"
+        return Finding(Profile.PAUSED, "the battery loses charge although there is mains power", lifts=lifts)
+    return Finding(Profile.AGGRESSIVE, "the computer has mains power")
 
 
 def presence(activity: Activity, preferences: Preferences, now: float) -> Finding:
@@ -118,6 +147,7 @@ def _at_once(preferences: Preferences) -> float:
 RULES = (
     Rule("switch", switch, _at_once),
     Rule("drain", drain, _at_once),
+    Rule("power", power, lambda preferences: POWER_HOLD_S if preferences.pause_on_battery else 0.0),
     Rule("presence", presence, lambda preferences: preferences.away_after_s, (Role.DESKTOP,)),
     Rule("schedule", week_grid, _at_once, (Role.DESKTOP,)),
     Rule("setting", card, _at_once),

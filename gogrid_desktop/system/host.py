@@ -9,6 +9,7 @@ from gogrid_desktop.system.affinity import Affinity
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.mps import MpsDaemon
+from gogrid_desktop.system.power import PowerProbe
 from gogrid_desktop.system.priority import Priority
 from gogrid_desktop.system.ranker import SystemRanker
 from gogrid_desktop.system.secrets import SecretStore
@@ -46,6 +47,27 @@ def gpu_probe() -> GpuProbe:
     from gogrid_desktop.system.gpu.nvml import NvmlGpu
 
     return NvmlGpu()
+
+
+def power_probe() -> PowerProbe:
+    """Where the power comes from."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.power.linux import SysfsPower
+
+        return SysfsPower()
+    if sys.platform == "win32":
+        import ctypes
+
+        from gogrid_desktop.system.power.windows import WindowsPower
+
+        return WindowsPower(ctypes.windll)
+    if sys.platform == "darwin":
+        from gogrid_desktop.system.power.macos import MacPower
+
+        return MacPower()
+    from gogrid_desktop.system.power.null import NullPower
+
+    return NullPower()
 
 
 def affinity() -> Affinity:

@@ -9,6 +9,7 @@ import pytest
 
 from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.policy import Decision, Memory, decide
+from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import NOTHING, PROFILE_LIMITS, Limits, Profile
 from gogrid_desktop.core.windows import parse_grid
 
@@ -19,7 +20,7 @@ SERVER = Preferences(role=Role.SERVER)
 
 
 def activity(idle_s: float | None = 1000.0, at: float = NIGHT, jobs: int = 0) -> Activity:
-    return Activity(idle_s, "test", 2, at, jobs)
+    return Activity(idle_s, "test", 2, at, Power(True), jobs)
 
 
 class Machine:
@@ -245,6 +246,7 @@ def test_the_reasons_come_in_order_of_severity_and_name_every_rule() -> None:
         ("setting", Profile.AGGRESSIVE, "your setting is aggressive"),
         ("switch", Profile.AGGRESSIVE, "sharing is switched on"),
         ("drain", Profile.AGGRESSIVE, "new work is welcome"),
+        ("power", Profile.AGGRESSIVE, "the computer has mains power"),
     ]
 
 
@@ -295,3 +297,42 @@ def test_a_person_who_comes_back_every_few_minutes_is_left_alone_soon() -> None:
             machine.see(idle_s=0.0)
         changes += machine.decision.profile is not before
     assert changes <= 6
+
+
+@pytest.mark.parametrize(
+    ("power", "reason", "lifts"),
+    [
+        (Power(False, 0.54), "the computer runs on battery, 54 % left", "Sharing again after 1 min on mains power"),
+        (Power(False), "the computer runs on battery", "Sharing again after 1 min on mains power"),
+        (Power(True, 1.0, saver=True), "battery saver is on", "Sharing again when battery saver is off"),
+        (
+            Power(True, 0.4, falling=True),
+            "the battery loses charge although there is mains power",
+            "Sharing again when the battery holds its charge",
+        ),
+        (
+            Power(None),
+            "nothing here can tell whether the computer runs on battery",
+            "Sharing whatever the power with: gogrid settings set power.pause_on_battery false",
+        ),
+    ],
+)
+@pytest.mark.parametrize("wanted", [DESKTOP, SERVER])
+def test_without_enough_power_nothing_is_given(wanted: Preferences, power: Power, reason: str, lifts: str) -> None:
+    machine = Machine(wanted, activity())
+    machine.settle()
+    assert machine.see(power=power) is Profile.PAUSED
+    assert not machine.decision.accept_leases
+    assert (machine.decision.reason, machine.decision.what_next) == (reason, lifts)
+    assert machine.want(pause_on_battery=False) > Profile.PAUSED
+
+
+def test_mains_power_counts_after_a_minute() -> None:
+    machine = Machine(SERVER, activity())
+    machine.see(power=Power(False, 0.8))
+    assert machine.wait(300.0) is Profile.PAUSED
+    assert machine.see(power=Power(True, 0.8)) is Profile.PAUSED
+    assert machine.decision.reason == "the computer has mains power, held for another 1 min"
+    assert machine.decision.what_next == "Sharing again in 1 min"
+    assert machine.wait(59.0) is Profile.PAUSED
+    assert machine.wait(1.0) is Profile.CONSERVATIVE

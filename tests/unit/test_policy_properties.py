@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.policy import STEP_UP_S, Decision, Memory, decide
+from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import Limits, Profile
 from gogrid_desktop.core.windows import DAY_S, WeekGrid, parse_grid
 
@@ -18,12 +19,16 @@ T0 = 100_000.0
 unhurried = settings(deadline=None)
 
 idle = st.none() | st.floats(0, 4000)
+powers = st.builds(
+    Power, mains=st.sampled_from([True, True, True, False, None]), saver=st.integers(0, 9).map(lambda n: n == 0)
+)
 activities = st.builds(
     Activity,
     idle_s=idle,
     idle_source=st.just("test"),
     weekday=st.integers(0, 6),
     second_of_day=st.floats(0, DAY_S, exclude_max=True),
+    power=powers,
     jobs_running=st.integers(0, 3),
 )
 customs = st.builds(
@@ -50,6 +55,7 @@ preferences = st.builds(
     away_after_s=st.integers(10, 3600).map(float),
     while_present=st.sampled_from([Profile.PAUSED, Profile.CONSERVATIVE]),
     grid=grids,
+    pause_on_battery=st.booleans(),
 )
 #: Seconds until the next look, what was sensed then, and what the person may have switched in between.
 looks = st.lists(st.tuples(st.floats(0.01, 900), idle, st.integers(0, 5)), max_size=12)
@@ -97,6 +103,19 @@ def test_unknown_idle_time_never_gives_more_than_somebody_present(
 
 
 @unhurried
+@given(activities, preferences, looks, powers)
+def test_unknown_power_never_gives_more_than_a_battery_and_that_no_more_than_mains(
+    seen: Activity, wanted: Preferences, steps: list[tuple[float, float | None, int]], known: Power
+) -> None:
+    now, seen, wanted, memory, _ = through(seen, wanted, steps)[-1]
+    given_on = [
+        decide(replace(seen, power=power), wanted, memory, now).profile
+        for power in (Power(None), Power(False), known, Power(True))
+    ]
+    assert given_on[0] == given_on[1] and given_on == sorted(given_on)
+
+
+@unhurried
 @given(activities, preferences, looks)
 def test_no_decision_gives_more_than_any_of_its_reasons(
     seen: Activity, wanted: Preferences, steps: list[tuple[float, float | None, int]]
@@ -138,7 +157,7 @@ def test_a_lower_ceiling_holds_at_once(
             assert decision.profile <= wanted_now.while_present
         if wanted_now.role is Role.DESKTOP:
             assert decision.profile <= wanted_now.grid.at(seen_now.weekday, seen_now.second_of_day)
-        if not wanted_now.sharing:
+        if not wanted_now.sharing or (wanted_now.pause_on_battery and not seen_now.power.mains):
             assert decision.profile is Profile.PAUSED
 
 
