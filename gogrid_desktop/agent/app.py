@@ -46,6 +46,7 @@ from gogrid_desktop.system import host
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.power import PowerProbe
+from gogrid_desktop.system.screen import ScreenProbe
 from gogrid_desktop.system.secrets import SecretStore
 from gogrid_desktop.worker import messages as w
 
@@ -65,6 +66,7 @@ class Parts:
     secrets: Callable[[bool], SecretStore]  # given whether a file (0600) may stand in for the keyring
     idle_probes: Sequence[IdleProbe]
     power: PowerProbe
+    screen: ScreenProbe
     gpus: GpuProbe
     clock: Clock
     allow_plaintext: bool = False
@@ -84,6 +86,7 @@ def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
         secrets,
         host.idle_probes(),
         host.power_probe(),
+        host.screen_probe(),
         host.gpu_probe(),
         SystemClock(),
         allow_plaintext,
@@ -114,7 +117,7 @@ class Agent:
         wants = Wants(lambda: self._settings, self._models)
         self._keeper = Keeper(self._pool, self._stock, wants, parts.gpus, parts.clock)
         self._governor = Governor(
-            Sensors(parts.idle_probes, parts.power, parts.clock),
+            Sensors(parts.idle_probes, parts.power, parts.screen, parts.clock),
             lambda: self._settings.preferences(),
             self._pool,
             self._outbox,

@@ -87,6 +87,7 @@ def examine(paths: AppPaths) -> list[Check]:
         "disk": lambda: _disk(settings.models.folder or paths.models),
         "idle time": lambda: _idle(settings),
         "power": lambda: _power(settings),
+        "screen": lambda: _screen(settings),
         "keyring": lambda: _keyring(settings),
         "tray": _tray,
         "coordinator": lambda: _coordinator(settings),
@@ -199,6 +200,18 @@ def _power(settings: Settings) -> Check:
     if matters and (power.saver or not power.mains):
         return Check("power", Grade.WARNING, f"{found}: sharing is paused.", "Plug it in, or switch the saver off.")
     return Check("power", Grade.OK, f"{found} ({probe.name})")
+
+
+def _screen(settings: Settings) -> Check:
+    if settings.role == "server" or not settings.screen.pause_on_fullscreen:
+        return Check("screen", Grade.OK, "not looked at, as you set it")
+    probe = host.screen_probe()
+    seen = probe.read()
+    if seen.fullscreen is None:
+        found = "nothing says whether a program fills it, so you count as present all the time."
+        return Check("screen", Grade.WARNING, found, "Otherwise: gogrid settings set screen.pause_on_fullscreen false")
+    what = (seen.program or "something") if seen.fullscreen else "nothing"
+    return Check("screen", Grade.OK, f"{what} fills it ({probe.name})")
 
 
 def _keyring(settings: Settings) -> Check:

@@ -122,6 +122,13 @@ class PowerSource(Section):
     pause_on_battery: bool = Field(True, description="pause on battery, with battery saver, and on a weak charger")
 
 
+class ScreenUse(Section):
+    pause_on_fullscreen: bool = Field(True, description="pause while a program fills the screen")
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="programs that may fill the screen, as gogrid status names them"
+    )
+
+
 class Grid(Section):
     coordinator: Annotated[str, AfterValidator(_address)] = Field("", max_length=2000, description="set by gogrid join")
     node_id: str = Field("", max_length=128, description="set by gogrid join")
@@ -189,6 +196,7 @@ class Settings(Section):
     presence: Presence = Presence()
     schedule: Schedule = Schedule()
     power: PowerSource = PowerSource()
+    screen: ScreenUse = ScreenUse()
     grid: Grid = Grid()
     models: Models = Models()
     worker: Worker = Worker()
@@ -209,6 +217,8 @@ class Settings(Section):
             while_present=Profile[self.presence.while_present.upper()],
             grid=parse_grid(self.schedule.grid),
             pause_on_battery=self.power.pause_on_battery,
+            pause_on_fullscreen=self.screen.pause_on_fullscreen,
+            fullscreen_ignored=self.screen.ignore,
         )
 
     def flat(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import Limits, Profile
+from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.core.windows import DAY_S, DAYS, DEFAULT_GRID, WeekGrid
 
 
@@ -33,6 +34,7 @@ class Activity:
     weekday: int
     second_of_day: float
     power: Power
+    screen: Screen
     jobs_running: int = 0
 
     def after(self, seconds: float) -> Activity:
@@ -52,7 +54,8 @@ class Preferences:
 
     `sharing` is the switch, `snooze_until` the end of a snooze on the clock of `decide`'s `now`; `card` is the chosen
     card and `at_most` the menu's ceiling; `custom` are limits of the person's own (None: the card's alone).
-    `pause_on_battery`: where the power comes from counts.
+    `pause_on_battery`: where the power comes from counts; `pause_on_fullscreen`: what fills the screen counts, but for
+    the programs `fullscreen_ignored`.
     """
 
     role: Role = Role.DESKTOP
@@ -66,3 +69,5 @@ class Preferences:
     while_present: Profile = Profile.CONSERVATIVE
     grid: WeekGrid = DEFAULT_GRID
     pause_on_battery: bool = True
+    pause_on_fullscreen: bool = True
+    fullscreen_ignored: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ TRIPS_AGAIN_S = 300.0
 LONGEST_HOLD_S = 1800.0
 
 #: These have something to say only when they pause; otherwise "you have been away" is the better first reason.
-_PAUSE_ONLY = ("switch", "drain", "power")
+_PAUSE_ONLY = ("switch", "drain", "power", "screen")
 
 _HEADLINES = {
     Profile.PAUSED: "Paused",

@@ -17,6 +17,8 @@ from gogrid_desktop.core.windows import WEEKDAYS
 
 #: On mains for this long before it counts: a plug that is moved to another socket is no reason to begin.
 POWER_HOLD_S = 60.0
+#: A film may leave the full screen for a moment.
+SCREEN_HOLD_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,27 @@ def presence(activity: Activity, preferences: Preferences, now: float) -> Findin
     return Finding(Profile.AGGRESSIVE, f"you have been away for {in_words(activity.idle_s)}", clear_s=activity.idle_s)
 
 
+def screen(activity: Activity, preferences: Preferences, now: float) -> Finding:
+    """Paused while a program fills the screen. Unknown counts as present."""
+    seen = activity.screen
+    if not preferences.pause_on_fullscreen:
+        return Finding(Profile.AGGRESSIVE, "full-screen programs do not matter, as you set it")
+    if seen.fullscreen is None:
+        return Finding(
+            preferences.while_present,
+            "nothing here can tell whether a program fills the screen",
+            lifts="More whatever the screen shows with: gogrid settings set screen.pause_on_fullscreen false",
+        )
+    if not seen.fullscreen:
+        return Finding(Profile.AGGRESSIVE, "no program fills the screen")
+    ignored = {name.lower() for name in preferences.fullscreen_ignored}
+    if seen.program and seen.program.lower() in ignored:
+        return Finding(Profile.AGGRESSIVE, f"{seen.program} may fill the screen, as you set it")
+    program = seen.program or "a program"
+    lifts = f"Sharing again {in_words(SCREEN_HOLD_S)} after {program} leaves the full screen"
+    return Finding(Profile.PAUSED, f"{program} fills the screen", lifts=lifts)
+
+
 def week_grid(activity: Activity, preferences: Preferences, now: float) -> Finding:
     """The hour's ceiling, in local civil time."""
     profile = preferences.grid.at(activity.weekday, activity.second_of_day)
@@ -147,8 +170,9 @@ def _at_once(preferences: Preferences) -> float:
 RULES = (
     Rule("switch", switch, _at_once),
     Rule("drain", drain, _at_once),
-    Rule("power", power, lambda preferences: POWER_HOLD_S if preferences.pause_on_battery else 0.0),
+    Rule("power", power, lambda wanted: POWER_HOLD_S if wanted.pause_on_battery else 0.0),
     Rule("presence", presence, lambda preferences: preferences.away_after_s, (Role.DESKTOP,)),
+    Rule("screen", screen, lambda wanted: SCREEN_HOLD_S if wanted.pause_on_fullscreen else 0.0, (Role.DESKTOP,)),
     Rule("schedule", week_grid, _at_once, (Role.DESKTOP,)),
     Rule("setting", card, _at_once),
 )

@@ -12,6 +12,7 @@ from gogrid_desktop.system.mps import MpsDaemon
 from gogrid_desktop.system.power import PowerProbe
 from gogrid_desktop.system.priority import Priority
 from gogrid_desktop.system.ranker import SystemRanker
+from gogrid_desktop.system.screen import ScreenProbe
 from gogrid_desktop.system.secrets import SecretStore
 
 
@@ -68,6 +69,23 @@ def power_probe() -> PowerProbe:
     from gogrid_desktop.system.power.null import NullPower
 
     return NullPower()
+
+
+def screen_probe() -> ScreenProbe:
+    """What fills the screen."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.screen.x11 import X11Screen
+
+        return X11Screen()
+    if sys.platform == "win32":
+        import ctypes
+
+        from gogrid_desktop.system.screen.windows import WindowsScreen
+
+        return WindowsScreen(ctypes.windll)
+    from gogrid_desktop.system.screen.null import NullScreen
+
+    return NullScreen()
 
 
 def affinity() -> Affinity:

@@ -28,6 +28,7 @@ from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.policy import Decision, Memory, decide
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.pressure import Level
+from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.paths import starter_model
 from gogrid_desktop.protocol.grid import CatalogueModel
 from gogrid_desktop.system import memory
@@ -36,7 +37,9 @@ from gogrid_desktop.worker import messages as w
 
 GIB = 2**30
 TOTAL = 8 * GIB
-AWAY = Activity(idle_s=9999.0, idle_source="test", weekday=2, second_of_day=43_200.0, power=Power(True))
+AWAY = Activity(
+    idle_s=9999.0, idle_source="test", weekday=2, second_of_day=43_200.0, power=Power(True), screen=Screen(False)
+)
 
 
 class NoGpu:

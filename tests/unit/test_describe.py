@@ -10,12 +10,13 @@ from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.policy import Decision, Memory, decide
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import PROFILE_LIMITS, Profile
+from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.core.status import AgentState, AgentStatus, ThrottleStats, Totals, WorkerView
 from gogrid_desktop.errors import BadInput
 
 
 def decision(*, sharing: bool = True, idle_s: float | None = None, role: Role = Role.DESKTOP) -> Decision:
-    activity = Activity(idle_s, "test", weekday=2, second_of_day=12 * 3600.0, power=Power(True))
+    activity = Activity(idle_s, "test", weekday=2, second_of_day=12 * 3600.0, power=Power(True), screen=Screen(False))
     return decide(activity, Preferences(role=role, sharing=sharing), Memory(), 1000.0)
 
 

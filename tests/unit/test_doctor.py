@@ -16,6 +16,7 @@ from gogrid_desktop.cli import doctor
 from gogrid_desktop.cli.doctor import Check, Grade
 from gogrid_desktop.config.store import SettingsStore
 from gogrid_desktop.core.power import Power
+from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.errors import SecretStoreLocked, SecretStoreUnavailable
 from gogrid_desktop.paths import AppPaths, app_paths
 from gogrid_desktop.system.gpu import Gpu, GpuReading
@@ -34,6 +35,7 @@ class Machine:
         self.idle_s: float | None = 3.0
         self.tray = "found"
         self.power = Power(True)
+        self.screen = Screen(False)
         self.llama = SimpleNamespace(returncode=0, stdout=CUDA_INFO, stderr="")
         self.keyring: Callable[[], str] = lambda: "Test Keyring"
         self.coordinator: str | None = None
@@ -43,6 +45,7 @@ class Machine:
             gpu_probe=lambda: SimpleNamespace(read=lambda: self.gpus),
             idle_probes=lambda: (probe,),
             tray=lambda: self.tray,
+            screen_probe=lambda: SimpleNamespace(name="test-screen", read=lambda: self.screen),
             power_probe=lambda: SimpleNamespace(name="test-power", read=lambda: self.power),
         )
         monkeypatch.setattr(doctor, "host", host)
@@ -81,6 +84,7 @@ def test_a_machine_that_has_everything_can_share(machine: Machine, paths: AppPat
         "disk",
         "idle time",
         "power",
+        "screen",
         "keyring",
         "tray",
         "coordinator",
@@ -115,6 +119,9 @@ NO_KEYRING = raising(SecretStoreUnavailable("No keyring.", "--allow-plaintext-to
         ({"power": Power(None)}, "power", Grade.MISSING, "gogrid settings set power.pause_on_battery false"),
         ({"power": Power(False, 0.31)}, "power", Grade.WARNING, "battery, charge 31 %: sharing is paused. Plug it in"),
         ({"power": Power(True, 0.9, saver=True)}, "power", Grade.WARNING, "saver on: sharing is paused."),
+        ({"screen": Screen(None)}, "screen", Grade.WARNING, "you count as present all the time"),
+        ({"screen": Screen(False)}, "screen", Grade.OK, "nothing fills it (test-screen)"),
+        ({"screen": Screen(True, "mpv")}, "screen", Grade.OK, "mpv fills it (test-screen)"),
         ({"power": Power(True, 0.9)}, "power", Grade.OK, "mains, charge 90 % (test-power)"),
         ({"keyring": NO_KEYRING}, "keyring", Grade.MISSING, "No keyring. --allow-plaintext-token"),
         ({"keyring": LOCKED}, "keyring", Grade.MISSING, "It is locked. Unlock it."),
@@ -200,9 +207,9 @@ def test_it_prints_one_line_each_and_ends_with_0_where_the_machine_can_share(mac
     code, text = run()
     lines = text.splitlines()
     assert code == 0
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert lines[2] == "ok      gpu         Stand-in 8 (8.0 GiB), driver 550.00"
-    assert lines[9] == "warning tray        this desktop shows no tray. A small window stands in for the icon."
+    assert lines[10] == "warning tray        this desktop shows no tray. A small window stands in for the icon."
 
 
 def test_it_ends_with_1_where_something_required_is_missing(machine: Machine, paths: AppPaths) -> None:

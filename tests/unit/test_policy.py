@@ -11,6 +11,7 @@ from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.policy import Decision, Memory, decide
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import NOTHING, PROFILE_LIMITS, Limits, Profile
+from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.core.windows import parse_grid
 
 NOON = 12 * 3600.0
@@ -20,7 +21,7 @@ SERVER = Preferences(role=Role.SERVER)
 
 
 def activity(idle_s: float | None = 1000.0, at: float = NIGHT, jobs: int = 0) -> Activity:
-    return Activity(idle_s, "test", 2, at, Power(True), jobs)
+    return Activity(idle_s, "test", 2, at, Power(True), Screen(False), jobs)
 
 
 class Machine:
@@ -247,6 +248,7 @@ def test_the_reasons_come_in_order_of_severity_and_name_every_rule() -> None:
         ("switch", Profile.AGGRESSIVE, "sharing is switched on"),
         ("drain", Profile.AGGRESSIVE, "new work is welcome"),
         ("power", Profile.AGGRESSIVE, "the computer has mains power"),
+        ("screen", Profile.AGGRESSIVE, "no program fills the screen"),
     ]
 
 
@@ -336,3 +338,30 @@ def test_mains_power_counts_after_a_minute() -> None:
     assert machine.decision.what_next == "Sharing again in 1 min"
     assert machine.wait(59.0) is Profile.PAUSED
     assert machine.wait(1.0) is Profile.CONSERVATIVE
+
+
+def test_what_fills_the_screen_pauses_and_is_named() -> None:
+    machine = Machine(DESKTOP, activity())
+    machine.settle()
+    assert machine.see(screen=Screen(True, "mpv")) is Profile.PAUSED
+    assert machine.decision.reason == "mpv fills the screen"
+    assert machine.decision.what_next == "Sharing again 30 s after mpv leaves the full screen"
+    machine.see(screen=Screen(False))
+    assert machine.wait(29.0) is Profile.PAUSED
+    assert machine.decision.what_next == "Sharing again in 1 s"
+    assert machine.wait(1.0) is Profile.CONSERVATIVE
+
+
+def test_a_program_that_may_fill_the_screen_does() -> None:
+    machine = Machine(replace(DESKTOP, fullscreen_ignored=("MPV",)), activity())
+    machine.settle()
+    assert machine.see(screen=Screen(True, "mpv")) is Profile.AGGRESSIVE
+    assert machine.see(screen=Screen(True, "soffice.bin")) is Profile.PAUSED
+    assert machine.see(screen=Screen(True)) is Profile.PAUSED
+    assert machine.want(pause_on_fullscreen=False) > Profile.PAUSED
+
+
+def test_a_screen_that_nobody_can_see_counts_as_present_but_not_on_a_server() -> None:
+    assert Machine(DESKTOP, replace(activity(), screen=Screen(None))).settle() is Profile.CONSERVATIVE
+    assert Machine(SERVER, replace(activity(), screen=Screen(None))).settle() is Profile.AGGRESSIVE
+    assert Machine(SERVER, replace(activity(), screen=Screen(True, "mpv"))).settle() is Profile.AGGRESSIVE

@@ -12,6 +12,7 @@ from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.policy import STEP_UP_S, Decision, Memory, decide
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import Limits, Profile
+from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.core.windows import DAY_S, WeekGrid, parse_grid
 
 T0 = 100_000.0
@@ -22,6 +23,7 @@ idle = st.none() | st.floats(0, 4000)
 powers = st.builds(
     Power, mains=st.sampled_from([True, True, True, False, None]), saver=st.integers(0, 9).map(lambda n: n == 0)
 )
+screens = st.builds(Screen, st.sampled_from([False, False, True, None]), st.sampled_from(["", "mpv", "soffice"]))
 activities = st.builds(
     Activity,
     idle_s=idle,
@@ -29,6 +31,7 @@ activities = st.builds(
     weekday=st.integers(0, 6),
     second_of_day=st.floats(0, DAY_S, exclude_max=True),
     power=powers,
+    screen=screens,
     jobs_running=st.integers(0, 3),
 )
 customs = st.builds(
@@ -56,6 +59,8 @@ preferences = st.builds(
     while_present=st.sampled_from([Profile.PAUSED, Profile.CONSERVATIVE]),
     grid=grids,
     pause_on_battery=st.booleans(),
+    pause_on_fullscreen=st.booleans(),
+    fullscreen_ignored=st.sampled_from([(), ("MPV",)]),
 )
 #: Seconds until the next look, what was sensed then, and what the person may have switched in between.
 looks = st.lists(st.tuples(st.floats(0.01, 900), idle, st.integers(0, 5)), max_size=12)
@@ -113,6 +118,21 @@ def test_unknown_power_never_gives_more_than_a_battery_and_that_no_more_than_mai
         for power in (Power(None), Power(False), known, Power(True))
     ]
     assert given_on[0] == given_on[1] and given_on == sorted(given_on)
+
+
+@unhurried
+@given(activities, preferences, looks, screens)
+def test_a_screen_that_is_unknown_never_gives_more_than_somebody_present_and_a_full_one_the_least(
+    seen: Activity, wanted: Preferences, steps: list[tuple[float, float | None, int]], known: Screen
+) -> None:
+    now, seen, wanted, memory, _ = through(seen, wanted, steps)[-1]
+    full, unknown, some, empty = (
+        decide(replace(seen, screen=screen), wanted, memory, now).profile
+        for screen in (Screen(True), Screen(None), known, Screen(False))
+    )
+    present = decide(replace(seen, screen=Screen(False), idle_s=0.0), wanted, memory, now).profile
+    assert full <= unknown <= empty and full <= some <= empty
+    assert unknown <= present or wanted.role is Role.SERVER or not wanted.pause_on_fullscreen
 
 
 @unhurried

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gogrid_desktop.agent.sensors import POWER_EVERY_S, Sensors
 from gogrid_desktop.core.power import FALL, FALL_WITHIN_S, ChargeTrend, Power
+from gogrid_desktop.system.screen.null import NullScreen
 
 readings = st.lists(st.tuples(st.floats(1, 400), st.sampled_from([True, True, True, False]), st.integers(0, 100)))
 
@@ -61,7 +62,7 @@ class StoppedClock:
 
 def test_power_is_read_every_five_seconds_and_a_fall_is_seen() -> None:
     probe, clock = Probe(Power(True, 0.5)), StoppedClock()
-    sensors = Sensors((), probe, clock)
+    sensors = Sensors((), probe, NullScreen(), clock)
     assert sensors.read(0).power == Power(True, 0.5)
     probe.power = Power(True, 0.48)
     clock.at_s += POWER_EVERY_S - 0.1
