@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from desktop import Desktop, desktop, until
 from fixtures_stage import real_grid
+from fixtures_window import Program
 
 from gogrid_desktop.core.profiles import Profile
 from gogrid_desktop.core.status import AgentState
@@ -33,12 +34,19 @@ def choose_first(desktop: Desktop) -> None:
     until("the menu to go", lambda: desktop.menu() is None)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="an X desktop")
-def test_the_tray_pauses_and_resumes_an_answer_in_the_making(desktop: Desktop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def session(desktop: Desktop, monkeypatch: pytest.MonkeyPatch) -> Desktop:
+    """The desktop, as the one that all programs of this test run on."""
     for name in ("WAYLAND_DISPLAY", "XDG_SESSION_TYPE", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     for name in ("DISPLAY", "HOME", "DBUS_SESSION_BUS_ADDRESS"):
         monkeypatch.setenv(name, desktop.env[name])
+    return desktop
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an X desktop")
+def test_the_tray_pauses_and_resumes_an_answer_in_the_making(session: Desktop) -> None:
+    desktop = session
     with real_grid() as grid, ThreadPoolExecutor(1) as pool:
         stage = grid.stage
         assert stage.start_tray()
@@ -65,5 +73,25 @@ def test_the_tray_pauses_and_resumes_an_answer_in_the_making(desktop: Desktop, m
         choose_first(desktop)
         stage.until("the agent shares again", lambda now: now.sharing and now.jobs_running == 1, timeout_s=20)
         reply = answer.result(timeout=240)
+        grid.check([reply])
+        assert len(grid.resumed()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an X desktop")
+def test_a_film_that_fills_the_screen_takes_the_machine_and_gives_it_back(session: Desktop) -> None:
+    with real_grid() as grid, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(grid.ask, 0)
+        assert grid.running.acquire(timeout=120)
+        film = Program(session.name, fullscreen=True)
+        paused = grid.stage.until("the film is seen", lambda now: now.state is AgentState.PAUSED, timeout_s=10)
+        assert (paused.reason, paused.reasons[0].rule) == ("Film fills the screen", "screen")
+        grid.stage.until("the lease is handed back", lambda now: now.jobs_running == 0, timeout_s=5)
+        assert not answer.done()
+
+        film.leave_fullscreen()
+        held = grid.stage.until("it is seen to leave", lambda now: "held" in now.reason, timeout_s=10)
+        assert held.what_next.startswith("Sharing again in ")
+        reply = answer.result(timeout=240)
+        film.close()
         grid.check([reply])
         assert len(grid.resumed()) == 1
