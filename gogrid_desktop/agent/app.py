@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -44,9 +44,6 @@ from gogrid_desktop.paths import AppPaths, private_dir
 from gogrid_desktop.protocol import grid as g
 from gogrid_desktop.system import host
 from gogrid_desktop.system.gpu import GpuProbe
-from gogrid_desktop.system.idle import IdleProbe
-from gogrid_desktop.system.power import PowerProbe
-from gogrid_desktop.system.screen import ScreenProbe
 from gogrid_desktop.system.secrets import SecretStore
 from gogrid_desktop.worker import messages as w
 
@@ -64,9 +61,7 @@ class Parts:
     paths: AppPaths
     store: SettingsStore
     secrets: Callable[[bool], SecretStore]  # given whether a file (0600) may stand in for the keyring
-    idle_probes: Sequence[IdleProbe]
-    power: PowerProbe
-    screen: ScreenProbe
+    sensors: Sensors
     gpus: GpuProbe
     clock: Clock
     allow_plaintext: bool = False
@@ -80,17 +75,9 @@ def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
         return host.secret_store(paths.state, allow_plaintext=plaintext)
 
     store = SettingsStore(paths.settings_file)
-    return Parts(
-        paths,
-        store,
-        secrets,
-        host.idle_probes(),
-        host.power_probe(),
-        host.screen_probe(),
-        host.gpu_probe(),
-        SystemClock(),
-        allow_plaintext,
-    )
+    clock = SystemClock()
+    sensors = Sensors(host.idle_probes(), host.power_probe(), host.screen_probe(), clock)
+    return Parts(paths, store, secrets, sensors, host.gpu_probe(), clock, allow_plaintext)
 
 
 def supervise_with(command: tuple[str, ...], surroundings: Surroundings) -> Supervise:
@@ -117,7 +104,7 @@ class Agent:
         wants = Wants(lambda: self._settings, self._models)
         self._keeper = Keeper(self._pool, self._stock, wants, parts.gpus, parts.clock)
         self._governor = Governor(
-            Sensors(parts.idle_probes, parts.power, parts.screen, parts.clock),
+            parts.sensors,
             lambda: self._settings.preferences(),
             self._pool,
             self._outbox,

@@ -62,8 +62,8 @@ def particulars(status: AgentStatus) -> str:
     for worker in status.workers:
         pid = f" (pid {worker.pid})" if worker.pid is not None else ""
         lines.append(
-            f"worker    {worker.model}: {worker.state}{pid}, {worker.jobs} jobs, {worker.tokens_per_s:.0f} tokens/s,"
-            f" {worker.rss_bytes / 2**20:,.0f} MiB"
+            f"worker    {worker.model}: {worker.state}{pid}, {worker.jobs} jobs, {worker.tokens_per_s:.0f} tokens/s"
+            + (f", {worker.rss_bytes / 2**20:,.0f} MiB" if worker.rss_bytes else "")  # not yet measured
         )
         lines += [f"          {text}" for text in (worker.plan, worker.rank, worker.health, worker.problem) if text]
     return "\n".join(lines)

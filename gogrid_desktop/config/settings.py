@@ -41,6 +41,11 @@ def _no_folder(value: object) -> object:
     return None if value == "" else value
 
 
+def _names(programs: tuple[str, ...]) -> tuple[str, ...]:
+    """Of executables; what was written as a path is its last part."""
+    return tuple(program.replace("\\", "/").rpartition("/")[2] for program in programs)
+
+
 def _cpus(text: str) -> str:
     return format_cpus(parse_cpus(text))
 
@@ -124,9 +129,9 @@ class PowerSource(Section):
 
 class ScreenUse(Section):
     pause_on_fullscreen: bool = Field(True, description="pause while a program fills the screen")
-    ignore: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
-        (), description="programs that may fill the screen, as gogrid status names them"
-    )
+    ignore: Annotated[
+        tuple[str, ...], BeforeValidator(_listed), AfterValidator(_names), Allowed("names of programs, such as mpv,vlc")
+    ] = Field((), description="programs that may fill the screen, as gogrid status names them")
 
 
 class Grid(Section):

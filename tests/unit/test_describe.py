@@ -87,7 +87,7 @@ def test_the_particulars_name_profile_limits_throttle_and_each_worker() -> None:
         "requests  1,000; 250 waited (25.0%), 3 gave up, 1 refused for memory",
         "worker    smol: processing (pid 77), 2 jobs, 41 tokens/s, 300 MiB",
         "          nice 10",
-        "worker    big: failed, 0 jobs, 0 tokens/s, 0 MiB",
+        "worker    big: failed, 0 jobs, 0 tokens/s",
         "          It is no model. Fetch it again.",
     ]
 

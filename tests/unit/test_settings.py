@@ -39,6 +39,8 @@ def written(file: Path, text: str | bytes) -> SettingsStore:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 GOOD: list[tuple[str, object, object]] = [
+    ("screen.ignore", "/usr/bin/mpv, C:\\Games\\Chess.exe,vlc", ("mpv", "Chess.exe", "vlc")),
+    ("power.pause_on_battery", "false", False),
     ("role", "server", "server"),
     ("sharing.enabled", "false", False),
     ("sharing.enabled", True, True),
