@@ -29,7 +29,7 @@ class RealGrid:
     requests: dict[int, str] = field(default_factory=dict)
     running: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def ask(self, number: int) -> Reply:
+    def ask(self, number: int, max_tokens: int = MAX_TOKENS) -> Reply:
         """One streamed answer."""
         self.received[number] = ""
 
@@ -42,7 +42,7 @@ class RealGrid:
             self.requests[number] = request
 
         prompt = f"Write a long story about a ship with {number + 2} sails."
-        return self.submitter.chat(prompt, MAX_TOKENS, on_text, number, on_request)
+        return self.submitter.chat(prompt, max_tokens, on_text, number, on_request)
 
     def ask_eight(self, pool: ThreadPoolExecutor) -> list[Future[Reply]]:
         """Eight streams, returned when each of them has begun."""
@@ -72,13 +72,12 @@ class RealGrid:
 
 @contextmanager
 def real_grid(*settings: str) -> Iterator[RealGrid]:
-    """A grid with one node; `settings` are NAME VALUE pairs for it."""
+    """A grid with one node, whatever the power; `settings` are NAME VALUE pairs for it."""
     with open_stage() as stage:
         stage.start_coordinator()
         invite = json.loads(stage.gogrid("coordinator", "invite", "--json"))["invite"]
         key = json.loads(stage.gogrid("coordinator", "key", "--json"))["key"]
-        if settings:
-            stage.gogrid("settings", "set", *settings)
+        stage.gogrid("settings", "set", "power.pause_on_battery", "false", *settings)
         stage.gogrid("join", stage.url, invite, "--allow-plaintext-token")
         stage.start_agent()
         grid = RealGrid(stage, key, Submitter(stage.url, key))

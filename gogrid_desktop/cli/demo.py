@@ -96,8 +96,9 @@ def _set_up(console: Console, stage: Stage, make: type[Submitter]) -> Submitter:
         key = jsonlib.loads(stage.gogrid("coordinator", "key", "--name", "demo", "--json"))["key"]
     console.print(f"Coordinator on {stage.url}, with an invite for one machine and a key for one submitter.")
     with console.status("Enrolling this machine and loading the model ..."):
-        # A server gives all it has: on a desktop the agent would be gentle while somebody is there.
-        stage.gogrid("settings", "set", "role", "server")
+        # A server gives all it has: on a desktop the agent would be gentle while somebody is there. Whoever tries it
+        # out may do so on a laptop's battery.
+        stage.gogrid("settings", "set", "role", "server", "power.pause_on_battery", "false")
         stage.gogrid("join", stage.url, invite, "--allow-plaintext-token")
         stage.start_agent()
         tray = stage.start_tray()

@@ -57,8 +57,7 @@ class Stage:
         self.url = json.loads(line)["url"]
 
     def start_agent(self, *, loaded: bool = True, plaintext: bool = True) -> None:
-        """Start it; wait until it has loaded the model where `loaded` is asked for. A battery does not keep it back."""
-        self.gogrid("settings", "set", "power.pause_on_battery", "false")
+        """Start it; wait until it has loaded the model where `loaded` is asked for."""
         self._start("agent", "agent", "run", *(["--allow-plaintext-token"] if plaintext else []))
         if loaded:
             self.until(

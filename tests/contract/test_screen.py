@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from fixtures_window import Program
-from test_idle import XServer, eventually, sockets_are_collected_in_the_test_that_left_them
+from test_idle import XServer, eventually, server, sockets_are_collected_in_the_test_that_left_them
 
 from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.system import host
@@ -23,23 +23,13 @@ from gogrid_desktop.system.screen.null import NullScreen
 from gogrid_desktop.system.screen.windows import WindowsScreen
 from gogrid_desktop.system.screen.x11 import X11Screen
 
-__all__ = ["sockets_are_collected_in_the_test_that_left_them"]
+__all__ = ["server", "sockets_are_collected_in_the_test_that_left_them"]
 
 needs_openbox = pytest.mark.skipif(
     not (shutil.which("Xvfb") and shutil.which("openbox")), reason="Xvfb and openbox are not installed"
 )
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 OURS = psutil.Process(os.getpid()).name()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[XServer]:
-    it = XServer()
-    monkeypatch.setenv("DISPLAY", it.display)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setenv("XDG_SESSION_TYPE", "x11")
-    yield it
-    it.end()
 
 
 @pytest.fixture

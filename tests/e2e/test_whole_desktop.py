@@ -80,7 +80,7 @@ def test_the_tray_pauses_and_resumes_an_answer_in_the_making(session: Desktop) -
 @pytest.mark.skipif(sys.platform != "linux", reason="an X desktop")
 def test_a_film_that_fills_the_screen_takes_the_machine_and_gives_it_back(session: Desktop) -> None:
     with real_grid() as grid, ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(grid.ask, 0)
+        answer = pool.submit(grid.ask, 0, 1000)  # long enough to be in the making when the film is seen
         assert grid.running.acquire(timeout=120)
         film = Program(session.name, fullscreen=True)
         paused = grid.stage.until("the film is seen", lambda now: now.state is AgentState.PAUSED, timeout_s=10)

@@ -59,9 +59,11 @@ def _program(display: Any, window: Any) -> str:
     """The executable that a window says it belongs to; else the class of the window."""
     (pid,) = _values(display, window, "_NET_WM_PID", Xatom.CARDINAL) or (X.NONE,)
     try:
-        if pid:
-            return psutil.Process(pid).name()
-    except psutil.Error:
-        pass  # of another machine, or in another room of this one: its class names it as well
+        return psutil.Process(pid).name() if pid else _class(window)
+    except psutil.Error:  # of another machine, or in a container
+        return _class(window)
+
+
+def _class(window: Any) -> str:
     named = window.get_wm_class()
     return str(named[1]) if named else ""
