@@ -28,7 +28,7 @@ class X11:
 
         A Wayland session is none: XWayland knows of its own windows alone.
         """
-        if not os.environ.get("DISPLAY") or wayland():
+        if not os.environ.get("DISPLAY") or _wayland():
             return None
         try:
             return self._server.call(lambda: self._ask(query))
@@ -46,6 +46,6 @@ class X11:
             raise
 
 
-def wayland() -> bool:
+def _wayland() -> bool:
     """Whether this is a Wayland session."""
     return bool(os.environ.get("WAYLAND_DISPLAY")) or os.environ.get("XDG_SESSION_TYPE") == "wayland"
