@@ -46,6 +46,10 @@ def _names(programs: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(program.replace("\\", "/").rpartition("/")[2] for program in programs)
 
 
+def _lower(programs: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(program.lower() for program in programs)
+
+
 def _cpus(text: str) -> str:
     return format_cpus(parse_cpus(text))
 
@@ -98,6 +102,11 @@ class Custom(Section):
         )
 
 
+Programs = Annotated[
+    tuple[str, ...], BeforeValidator(_listed), AfterValidator(_names), Allowed("names of programs, such as mpv,vlc")
+]
+
+
 class Sharing(Section):
     enabled: bool = Field(True, description="the switch")
     profile: Literal["conservative", "balanced", "aggressive", "custom"] = Field(
@@ -110,6 +119,7 @@ class Sharing(Section):
 
 
 class Presence(Section):
+    pause_in_calls: bool = Field(True, description="pause while microphone or camera is in use")
     away_after_s: int = Field(180, ge=10, le=86_400, description="without input for this long you count as away")
     while_present: Literal["conservative", "paused"] = Field(
         "conservative", description="while you are at the computer"
@@ -129,9 +139,26 @@ class PowerSource(Section):
 
 class ScreenUse(Section):
     pause_on_fullscreen: bool = Field(True, description="pause while a program fills the screen")
-    ignore: Annotated[
-        tuple[str, ...], BeforeValidator(_listed), AfterValidator(_names), Allowed("names of programs, such as mpv,vlc")
-    ] = Field((), description="programs that may fill the screen, as gogrid status names them")
+    ignore: Programs = Field(
+        (), description="programs that may fill the screen or keep it awake, as gogrid status names them"
+    )
+
+
+class Applications(Section):
+    pause_for: Programs = Field((), description="programs that sharing pauses for while they run")
+    share_beside: Programs = Field((), description="programs whose use of the GPU does not count")
+
+
+class GpuUse(Section):
+    pause_for_games: bool = Field(True, description="pause while another program uses a GPU as games do")
+    temperature_limit_c: int = Field(80, ge=40, le=105, description="how warm a GPU may become by sharing, in Celsius")
+    disabled: Annotated[
+        tuple[str, ...], BeforeValidator(_listed), Allowed("GPUs by their number or UUID, as gogrid doctor names them")
+    ] = Field((), description="GPUs that are not lent")
+
+
+class Network(Section):
+    mind_metered: bool = Field(True, description="no new work over a network that costs by the byte")
 
 
 class Grid(Section):
@@ -202,6 +229,9 @@ class Settings(Section):
     schedule: Schedule = Schedule()
     power: PowerSource = PowerSource()
     screen: ScreenUse = ScreenUse()
+    applications: Applications = Applications()
+    gpu: GpuUse = GpuUse()
+    network: Network = Network()
     grid: Grid = Grid()
     models: Models = Models()
     worker: Worker = Worker()
@@ -223,7 +253,12 @@ class Settings(Section):
             grid=parse_grid(self.schedule.grid),
             pause_on_battery=self.power.pause_on_battery,
             pause_on_fullscreen=self.screen.pause_on_fullscreen,
-            fullscreen_ignored=self.screen.ignore,
+            fullscreen_ignored=_lower(self.screen.ignore),
+            pause_in_calls=self.presence.pause_in_calls,
+            pause_for_games=self.gpu.pause_for_games,
+            mind_metered=self.network.mind_metered,
+            pause_for=_lower(self.applications.pause_for),
+            gpu_limit_c=float(self.gpu.temperature_limit_c),
         )
 
     def flat(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ first, P paused, C conservative, B balanced, A aggressive.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gogrid_desktop.core.profiles import Profile
 
@@ -26,16 +26,6 @@ DEFAULT_ROWS = ("A" * 7 + "B" * 15 + "A" * 2,) * DAYS
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """The next moment at which the grid says something else: `in_s` seconds from now, on this civil day and hour."""
-
-    in_s: float
-    weekday: int
-    hour: int
-    profile: Profile
-
-
-@dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of one weekday (0 = Monday), from `start_s` to `end_s` seconds after its midnight, end excluded."""
 
@@ -50,25 +40,27 @@ class WeekGrid:
     """168 ceilings, Monday 00-01 first."""
 
     hours: tuple[Profile, ...]
+    _ahead: tuple[int, ...] = field(init=False, compare=False, repr=False)  # hours until another ceiling; 0: never
 
     def __post_init__(self) -> None:
-        if len(self.hours) != DAYS * HOURS:
-            raise ValueError(f"a week has {DAYS * HOURS} hours, not {len(self.hours)}")
+        count = DAYS * HOURS
+        if len(self.hours) != count:
+            raise ValueError(f"a week has {count} hours, not {len(self.hours)}")
+        ahead = [0] * count
+        if len(set(self.hours)) > 1:
+            for index in reversed(range(2 * count)):
+                same = self.hours[index % count] == self.hours[(index + 1) % count]
+                ahead[index % count] = ahead[(index + 1) % count] + 1 if same else 1
+        object.__setattr__(self, "_ahead", tuple(ahead))
 
     def at(self, weekday: int, second_of_day: float) -> Profile:
         """The ceiling at this civil moment; `weekday` 0 = Monday."""
         return self.hours[_index(weekday, second_of_day)]
 
-    def next_change(self, weekday: int, second_of_day: float) -> Change | None:
-        """When the ceiling changes next; None when it is the same all week."""
-        first = _index(weekday, second_of_day)
-        to_next_hour_s = HOUR_S - second_of_day % HOUR_S
-        for ahead in range(1, DAYS * HOURS):
-            index = (first + ahead) % (DAYS * HOURS)
-            if self.hours[index] != self.hours[first]:
-                in_s = to_next_hour_s + (ahead - 1) * HOUR_S
-                return Change(in_s, index // HOURS, index % HOURS, self.hours[index])
-        return None
+    def next_change_s(self, weekday: int, second_of_day: float) -> float | None:
+        """Seconds on the wall clock until the ceiling changes; None when it is the same all week."""
+        ahead = self._ahead[_index(weekday, second_of_day)]
+        return ahead * HOUR_S - second_of_day % HOUR_S if ahead else None
 
     def preview(self, weekday: int, second_of_day: float) -> tuple[Span, ...]:
         """The next 24 hours on the wall clock, from now on, cut at midnight and where the ceiling changes."""

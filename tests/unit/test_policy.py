@@ -12,6 +12,7 @@ from gogrid_desktop.core.policy import Decision, Memory, decide
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import NOTHING, PROFILE_LIMITS, Limits, Profile
 from gogrid_desktop.core.screen import Screen
+from gogrid_desktop.core.session import Session
 from gogrid_desktop.core.windows import parse_grid
 
 NOON = 12 * 3600.0
@@ -21,7 +22,7 @@ SERVER = Preferences(role=Role.SERVER)
 
 
 def activity(idle_s: float | None = 1000.0, at: float = NIGHT, jobs: int = 0) -> Activity:
-    return Activity(idle_s, "test", 2, at, Power(True), Screen(False), jobs)
+    return Activity(idle_s, "test", 2, at, Power(True), Screen(False), jobs, session=Session(active=True))
 
 
 class Machine:
@@ -353,7 +354,7 @@ def test_what_fills_the_screen_pauses_and_is_named() -> None:
 
 
 def test_a_program_that_may_fill_the_screen_does() -> None:
-    machine = Machine(replace(DESKTOP, fullscreen_ignored=("MPV",)), activity())
+    machine = Machine(replace(DESKTOP, fullscreen_ignored=frozenset({"mpv"})), activity())
     machine.settle()
     assert machine.see(screen=Screen(True, "mpv")) is Profile.AGGRESSIVE
     assert machine.see(screen=Screen(True, "soffice.bin")) is Profile.PAUSED

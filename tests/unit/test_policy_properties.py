@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gogrid_desktop.core.activity import Activity, Preferences, Role
+from gogrid_desktop.core.activity import Activity, Ceiling, Preferences, Role
+from gogrid_desktop.core.attention import Attention
+from gogrid_desktop.core.gpu_use import GpuUse
 from gogrid_desktop.core.policy import STEP_UP_S, Decision, Memory, decide
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import Limits, Profile
 from gogrid_desktop.core.screen import Screen
+from gogrid_desktop.core.session import Session
 from gogrid_desktop.core.windows import DAY_S, WeekGrid, parse_grid
 
 T0 = 100_000.0
 #: A busy machine must not fail a property that holds.
 unhurried = settings(deadline=None)
 
+GIB = 2**30
 idle = st.none() | st.floats(0, 4000)
 powers = st.builds(
     Power, mains=st.sampled_from([True, True, True, False, None]), saver=st.integers(0, 9).map(lambda n: n == 0)
 )
 screens = st.builds(Screen, st.sampled_from([False, False, True, None]), st.sampled_from(["", "mpv", "soffice"]))
+sessions = st.builds(
+    Session,
+    active=st.sampled_from([True, True, None, False]),
+    locked=st.sampled_from([None, False, True]),
+    nobody=st.sampled_from([None, False, False, True]),
+    remote=st.sampled_from([None, False, True]),
+    leaving=st.sampled_from(["", "", "", "suspend", "shutdown"]),
+)
+attentions = st.builds(
+    Attention,
+    inhibitor=st.sampled_from([None, "", "", "mpv"]),
+    game_mode=st.sampled_from([None, False, False, True]),
+    call=st.sampled_from([None, "", "", "camera"]),
+)
+uses = st.floats(0, 1).flatmap(lambda low: st.tuples(st.just(low), st.floats(low, 1))) | st.just((None, None))
+gpu_uses = st.builds(
+    lambda use, warm, screen: GpuUse(0, 8 * GIB, 6 * GIB, *use, None, warm, 93.0, screen, "blender"),
+    uses,
+    st.none() | st.floats(30, 100),
+    st.booleans(),
+)
 activities = st.builds(
     Activity,
     idle_s=idle,
@@ -33,6 +59,14 @@ activities = st.builds(
     power=powers,
     screen=screens,
     jobs_running=st.integers(0, 3),
+    session=sessions,
+    attention=attentions,
+    gpus=st.lists(gpu_uses, max_size=2).map(tuple),
+    gpu_problem=st.sampled_from(["", "", "", "it does not answer"]),
+    others_cpu=st.none() | st.floats(0, 1),
+    metered=st.sampled_from([None, False, True]),
+    programs=st.sampled_from([frozenset(), frozenset({"zoom"})]),
+    other_agent=st.sampled_from(["", "", "", "eve"]),
 )
 customs = st.builds(
     Limits,
@@ -60,7 +94,15 @@ preferences = st.builds(
     grid=grids,
     pause_on_battery=st.booleans(),
     pause_on_fullscreen=st.booleans(),
-    fullscreen_ignored=st.sampled_from([(), ("MPV",)]),
+    fullscreen_ignored=st.sampled_from([frozenset(), frozenset({"mpv"})]),
+    until_away=st.integers(0, 4).map(lambda n: n == 0),
+    anyway_until=st.none() | st.floats(T0 - 100, T0 + 2000),
+    pause_in_calls=st.booleans(),
+    pause_for_games=st.booleans(),
+    mind_metered=st.booleans(),
+    pause_for=st.sampled_from([frozenset(), frozenset({"zoom"})]),
+    gpu_limit_c=st.sampled_from([60.0, 80.0]),
+    administrator=st.sampled_from([Ceiling(), Ceiling(), Ceiling(Profile.BALANCED, "at most balanced")]),
 )
 #: Seconds until the next look, what was sensed then, and what the person may have switched in between.
 looks = st.lists(st.tuples(st.floats(0.01, 900), idle, st.integers(0, 5)), max_size=12)
@@ -82,17 +124,64 @@ def through(
     return made
 
 
+def _gpus(seen: Activity, use: float, warm: float) -> tuple[GpuUse, ...]:
+    """The same GPUs, used at least so much by others, and at least so warm, where they tell."""
+
+    def more(known: float | None, least: float) -> float | None:
+        return None if known is None else max(known, least)
+
+    return tuple(
+        replace(
+            gpu,
+            foreign_low=more(gpu.foreign_low, use),
+            foreign_high=more(gpu.foreign_high, use),
+            temperature_c=more(gpu.temperature_c, warm),
+        )
+        for gpu in seen.gpus
+    )
+
+
+def _known(value: float | None, least: float) -> float | None:
+    return None if value is None else max(value, least)
+
+
+#: Each makes the same moment busier, given a number 0..1; what is unknown stays unknown.
+BUSIER: dict[str, Callable[[Activity, float], Activity]] = {
+    "typing": lambda a, n: replace(a, idle_s=None if a.idle_s is None else a.idle_s * n),
+    "not locked": lambda a, n: replace(a, session=replace(a.session, locked=False)),
+    "somebody logged in": lambda a, n: replace(a, session=replace(a.session, nobody=False)),
+    "another user": lambda a, n: replace(a, session=replace(a.session, active=False, nobody=False)),
+    "from afar": lambda a, n: replace(a, session=replace(a.session, remote=True)),
+    "going to sleep": lambda a, n: replace(a, session=replace(a.session, leaving="suspend")),
+    "a film": lambda a, n: replace(a, attention=replace(a.attention, inhibitor="vlc")),
+    "a game": lambda a, n: replace(a, attention=replace(a.attention, game_mode=True)),
+    "a call": lambda a, n: replace(a, attention=replace(a.attention, call="microphone")),
+    "a full screen": lambda a, n: replace(a, screen=Screen(True, "vlc")),
+    "battery": lambda a, n: replace(a, power=Power(False)),
+    "the GPU": lambda a, n: replace(a, gpus=_gpus(a, n, 0.0)),
+    "heat": lambda a, n: replace(a, gpus=_gpus(a, 0.0, 30 + 70 * n)),
+    "the processor": lambda a, n: replace(a, others_cpu=_known(a.others_cpu, n)),
+    "a metered network": lambda a, n: replace(a, metered=True),
+    "a program": lambda a, n: replace(a, programs=frozenset({"zoom"})),
+    "another agent": lambda a, n: replace(a, other_agent="eve"),
+}
+
+
 @unhurried
-@given(activities, preferences, looks, st.floats(0, 4000))
+@given(
+    activities, preferences, looks, st.lists(st.sampled_from(sorted(BUSIER)), min_size=1, max_size=3), st.floats(0, 1)
+)
 def test_more_activity_never_gives_more(
-    seen: Activity, wanted: Preferences, steps: list[tuple[float, float | None, int]], earlier_s: float
+    seen: Activity, wanted: Preferences, steps: list[tuple[float, float | None, int]], ways: list[str], much: float
 ) -> None:
     now, seen, wanted, memory, decision = through(seen, wanted, steps)[-1]
-    if seen.idle_s is None:
-        return
-    busier = decide(replace(seen, idle_s=max(0.0, seen.idle_s - earlier_s)), wanted, memory, now)
+    more = seen
+    for way in ways:
+        more = BUSIER[way](more, much)
+    busier = decide(more, wanted, memory, now)
     assert busier.profile <= decision.profile
     assert busier.limits.meet(decision.limits) == busier.limits.meet(busier.limits)
+    assert busier.accept_leases <= decision.accept_leases
 
 
 @unhurried
@@ -101,6 +190,7 @@ def test_unknown_idle_time_never_gives_more_than_somebody_present(
     seen: Activity, wanted: Preferences, steps: list[tuple[float, float | None, int]], idle_s: float
 ) -> None:
     now, seen, wanted, memory, _ = through(seen, wanted, steps)[-1]
+    seen = replace(seen, session=replace(seen.session, nobody=None))  # where nobody is logged in, that is known
     unknown = decide(replace(seen, idle_s=None), wanted, memory, now)
     present = decide(replace(seen, idle_s=0.0), wanted, memory, now)
     known = decide(replace(seen, idle_s=idle_s), wanted, memory, now)
@@ -208,6 +298,57 @@ def test_before_the_next_check_time_alone_changes_nothing(
     assert [(reason.rule, reason.ceiling) for reason in again.reasons] == [
         (reason.rule, reason.ceiling) for reason in decision.reasons
     ]
+
+
+class Surroundings:
+    """A computer whose people do nothing: what else runs on its GPU, and what we ourselves do to it.
+
+    `demand`: what another program would use of the GPU's time if it were alone, of which our own use leaves it less by
+    `contention`. `ambient_c` and `rise_c`: how warm the GPU is without work, and how much warmer with all of it, which
+    it comes to within minutes. `own_cpu_leaks`: a part of our own work is taken for others' by mistake.
+    """
+
+    def __init__(self, demand: float, contention: float, ambient_c: float, rise_c: float, leak: float) -> None:
+        self._demand, self._contention, self._leak = demand, contention, leak
+        self._ambient_c, self._rise_c, self._warm_c = ambient_c, rise_c, ambient_c
+        self._last = demand
+
+    def after(self, seconds: float, own: float) -> tuple[GpuUse, float]:
+        foreign = self._demand * (1.0 - self._contention * own)
+        aim_c = self._ambient_c + self._rise_c * min(1.0, own + foreign)
+        self._warm_c += (aim_c - self._warm_c) * (1.0 - math.exp(-seconds / 60.0))
+        low, high = sorted((self._last, foreign))
+        self._last = foreign
+        return GpuUse(0, 8 * GIB, 6 * GIB, low, high, None, round(self._warm_c), 93.0), self._leak * own
+
+
+surroundings = st.builds(
+    Surroundings,
+    demand=st.floats(0, 1),
+    contention=st.floats(0, 1),
+    ambient_c=st.floats(20, 60),
+    rise_c=st.floats(0, 60),
+    leak=st.floats(0, 0.3),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(Role), st.sampled_from([50.0, 65.0, 80.0]), st.sampled_from([0.0, 7200.0]), surroundings)
+def test_what_we_do_ourselves_never_makes_it_swing(
+    role: Role, limit_c: float, idle_s: float, around: Surroundings
+) -> None:
+    now, memory, changes, own = T0, Memory(), 0, 0.0
+    before: Profile | None = None
+    wanted = Preferences(role=role, gpu_limit_c=limit_c)
+    seen = Activity(idle_s, "test", 2, DAY_S / 24 * 12, Power(True), Screen(False), session=Session(active=True))
+    for _ in range(1800):
+        use, others_cpu = around.after(2.0, own)
+        now, seen = now + 2.0, replace(seen.after(2.0), gpus=(use,), others_cpu=others_cpu)
+        decision = decide(seen, wanted, memory, now)
+        changes += before is not None and decision.profile != before
+        before, memory = decision.profile, decision.memory
+        own = decision.limits.compute_share
+    assert changes <= 6
 
 
 @unhurried

@@ -56,14 +56,13 @@ def test_a_week_of_another_length_is_no_grid() -> None:
         WeekGrid((Profile.PAUSED,) * 24)
 
 
-def test_the_next_change_is_told_with_its_day_and_hour() -> None:
-    change = DEFAULT_GRID.next_change(6, 23.5 * HOUR)
-    assert change is not None
-    assert (change.in_s, change.weekday, change.hour, change.profile) == (7.5 * HOUR, 0, 7, Profile.BALANCED)
+def test_the_next_change_is_told_over_midnight_and_the_end_of_the_week() -> None:
+    assert DEFAULT_GRID.next_change_s(6, 23.5 * HOUR) == 7.5 * HOUR
+    assert DEFAULT_GRID.next_change_s(0, 7 * HOUR) == 15 * HOUR
 
 
 def test_a_grid_that_never_changes_has_no_next_change() -> None:
-    assert parse_grid(["C" * 24] * 7).next_change(3, 100.0) is None
+    assert parse_grid(["C" * 24] * 7).next_change_s(3, 100.0) is None
 
 
 @settings(deadline=None)
@@ -71,22 +70,21 @@ def test_a_grid_that_never_changes_has_no_next_change() -> None:
 def test_nothing_changes_before_the_next_change_and_something_does_at_it(
     grid: WeekGrid, weekday: int, second: float
 ) -> None:
-    change = grid.next_change(weekday, second)
-    if change is None:
+    change_s = grid.next_change_s(weekday, second)
+    if change_s is None:
         assert len(set(grid.hours)) == 1
         return
     now = weekday * DAY_S + second
-    assert change.profile != grid.at(weekday, second)
     first = int(now // HOUR) + 1
-    last = round((now + change.in_s) / HOUR)
-    assert last % 168 == change.weekday * 24 + change.hour
+    last = round((now + change_s) / HOUR)
+    assert grid.hours[last % 168] != grid.at(weekday, second)
     for hour in range(first, last):
         assert grid.hours[hour % 168] == grid.at(weekday, second)
 
 
 def test_a_leap_second_belongs_to_its_day() -> None:
     assert DEFAULT_GRID.at(6, 86_400.5) == DEFAULT_GRID.at(6, 86_399)
-    assert DEFAULT_GRID.next_change(6, 86_400.5) is not None
+    assert DEFAULT_GRID.next_change_s(6, 86_400.5) is not None
 
 
 @settings(deadline=None)
