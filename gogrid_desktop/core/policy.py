@@ -102,12 +102,12 @@ def decide(activity: Activity, preferences: Preferences, memory: Memory, now: fl
     rules = RULES_OF[preferences.role]
     anyway = preferences.anyway_until is not None and preferences.anyway_until > now
     next_check = preferences.anyway_until if anyway and preferences.anyway_until is not None else math.inf
-    target, share, limits, accepts, unload = _MOST, 1.0, None, True, False
+    target, share, regain, limits, accepts, unload = _MOST, 1.0, 1.0, None, True, False
     known = memory.held if memory.role is preferences.role else _matched(memory.held, rules)
     helds, findings = [], []
     for rule, before in zip(rules, known, strict=True):
         finding = rule.judge(activity, preferences, now, _MOST if before is None else before.ceiling)
-        ceiling, _, _, own_limits, own_share, _, changes_in_s, own_accepts, own_unload = finding
+        ceiling, _, _, own_limits, own_share, own_regain, _, changes_in_s, own_accepts, own_unload = finding
         if before is not None and ceiling is before.ceiling and before.free_since is None:
             held = before
         else:
@@ -124,6 +124,8 @@ def decide(activity: Activity, preferences: Preferences, memory: Memory, now: fl
             target = held.ceiling
         if own_share < share:
             share = own_share
+        if own_regain < regain:
+            regain = own_regain
         if own_limits is not None:
             limits = own_limits if limits is None else limits.meet(own_limits)
         accepts = accepts and own_accepts
@@ -133,7 +135,7 @@ def decide(activity: Activity, preferences: Preferences, memory: Memory, now: fl
     profile, raised_at = _climb(target, preferences.role, memory, now, at_once=at_once)
     if profile < target:
         next_check = min(next_check, raised_at + STEP_UP_S)
-    share, share_raised_at, more_at = _share(math.floor(share * 20 + 1e-9) / 20, memory, now)
+    share, share_raised_at, more_at = _share(_twentieths(share), _twentieths(regain), memory, now)
     remember = Memory(profile, raised_at, share, share_raised_at, off_until, anyway, preferences.role, tuple(helds))
     given = PROFILE_LIMITS[profile]
     if limits is not None:
@@ -198,11 +200,17 @@ def _climb(target: Profile, role: Role, memory: Memory, now: float, *, at_once: 
     return memory.profile, memory.raised_at
 
 
-def _share(share: float, memory: Memory, now: float) -> tuple[float, float, float]:
+def _share(share: float, regain: float, memory: Memory, now: float) -> tuple[float, float, float]:
     """The share of time, when it was raised last, and when it may be raised again (inf: it need not)."""
     if share <= memory.share:
         return share, memory.share_raised_at, math.inf
+    if regain <= memory.share:
+        return memory.share, memory.share_raised_at, math.inf
     if now < memory.share_raised_at + SHARE_STEP_S:
         return memory.share, memory.share_raised_at, memory.share_raised_at + SHARE_STEP_S
-    risen = min(share, memory.share + SHARE_STEP)
-    return risen, now, now + SHARE_STEP_S if risen < share else math.inf
+    risen = min(regain, memory.share + SHARE_STEP)
+    return risen, now, now + SHARE_STEP_S if risen < regain else math.inf
+
+
+def _twentieths(share: float) -> float:
+    return math.floor(share * 20 + 1e-9) / 20

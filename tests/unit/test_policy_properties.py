@@ -337,18 +337,21 @@ surroundings = st.builds(
 def test_what_we_do_ourselves_never_makes_it_swing(
     role: Role, limit_c: float, idle_s: float, around: Surroundings
 ) -> None:
-    now, memory, changes, own = T0, Memory(), 0, 0.0
+    now, memory, changes, shares, own = T0, Memory(), 0, set[float](), 0.0
     before: Profile | None = None
     wanted = Preferences(role=role, gpu_limit_c=limit_c)
     seen = Activity(idle_s, "test", 2, DAY_S / 24 * 12, Power(True), Screen(False), session=Session(active=True))
-    for _ in range(1800):
+    for second in range(0, 3600, 2):
         use, others_cpu = around.after(2.0, own)
         now, seen = now + 2.0, replace(seen.after(2.0), gpus=(use,), others_cpu=others_cpu)
         decision = decide(seen, wanted, memory, now)
         changes += before is not None and decision.profile != before
         before, memory = decision.profile, decision.memory
         own = decision.limits.compute_share
+        if second >= 2400:
+            shares.add(own)
     assert changes <= 6
+    assert max(shares) - min(shares) <= 0.2
 
 
 @unhurried

@@ -23,7 +23,8 @@ class Finding(NamedTuple):
     """What one rule says now.
 
     `ceiling` AGGRESSIVE means no objection. `lifts`: what would lift it, when time does not. `limits` only where a
-    ceiling is no named point; `share`: the most of the time that may be used, 0..1. `clear_s`: for how long the cause
+    ceiling is no named point; `share`: the most of the time that may be used, 0..1, and `regain`: what a lower share
+    may rise to, somewhat less, so that what we do ourselves does not make it swing. `clear_s`: for how long the cause
     has been gone already, where the rule can tell; `changes_in_s`: seconds until time alone could change the finding
     (inf: never). `accepts`: new work is welcome. `unload`: somebody needs the memory at once.
     """
@@ -33,6 +34,7 @@ class Finding(NamedTuple):
     lifts: Words = ""
     limits: Limits | None = None
     share: float = 1.0
+    regain: float = 1.0
     clear_s: float = 0.0
     changes_in_s: float = math.inf
     accepts: bool = True

@@ -14,8 +14,10 @@ HEAT_HOLD_S = 60.0
 #: Of a GPU's time. What trips at the first lifts under the second.
 GAME_FROM, GAME_UNDER = 0.40, 0.30
 FOREIGN_FROM, FOREIGN_UNDER = 0.10, 0.07
-#: Below the person's limit the share of time falls in proportion over so many degrees.
-HEAT_BAND_C = 8.0
+#: Below the person's limit the share of time falls in proportion over so many degrees; it is regained so much cooler.
+HEAT_BAND_C, REGAIN_C = 8.0, 2.0
+#: Of the GPU's time: what is regained leaves others so much more than they use.
+REGAIN_SHARE = 0.05
 #: Neither heat nor others bring the share of time lower than this; below it, a pause is the honest answer.
 LEAST_SHARE = 0.2
 #: A limit that was reached lifts so far below it; and so far below its own slowdown a card is left alone.
@@ -34,7 +36,12 @@ _GAME_MODE = Finding(
 _NOBODY_ELSE = Finding(Profile.AGGRESSIVE, "nobody else uses the GPU")
 _NO_GPU = Finding(Profile.AGGRESSIVE, "no GPU is lent")
 _COOL = Finding(Profile.AGGRESSIVE, "the GPU is cool enough")
-_BLIND = Finding(Profile.AGGRESSIVE, "the GPU does not tell its temperature: not all of its time", share=SHARE_BLIND)
+_BLIND = Finding(
+    Profile.AGGRESSIVE,
+    "the GPU does not tell its temperature: not all of its time",
+    share=SHARE_BLIND,
+    regain=SHARE_BLIND,
+)
 
 
 def game(activity: Activity, preferences: Preferences, now: float, held: Profile) -> Finding:
@@ -55,7 +62,7 @@ def game(activity: Activity, preferences: Preferences, now: float, held: Profile
 
 def foreign(activity: Activity, preferences: Preferences, now: float, held: Profile) -> Finding:
     """Gentle while others use a GPU, and the less of its time the more they use. Unknown: gentle while present."""
-    ceiling, sentence, share = Profile.AGGRESSIVE, "", 1.0
+    ceiling, sentence, share, regain = Profile.AGGRESSIVE, "", 1.0, 1.0
     for gpu in activity.gpus:
         low, high = gpu.foreign_low, gpu.foreign_high
         if low is None or high is None:
@@ -64,6 +71,7 @@ def foreign(activity: Activity, preferences: Preferences, now: float, held: Prof
             text = "nothing here can tell whether others use the GPU"
         else:
             share = min(share, max(LEAST_SHARE, 1.0 - high))
+            regain = min(regain, max(LEAST_SHARE, 1.0 - REGAIN_SHARE - high) if high else 1.0)
             if low < FOREIGN_FROM and (held > Profile.CONSERVATIVE or high < FOREIGN_UNDER):
                 continue
             at_most = Profile.CONSERVATIVE
@@ -72,9 +80,9 @@ def foreign(activity: Activity, preferences: Preferences, now: float, held: Prof
             ceiling, sentence = at_most, text
     if ceiling < Profile.AGGRESSIVE:
         lifts = f"More {in_words(FOREIGN_HOLD_S)} after the GPU is free"
-        return Finding(ceiling, sentence, lifts, share=share)
+        return Finding(ceiling, sentence, lifts, share=share, regain=regain)
     if share < 1.0:
-        return Finding(ceiling, "others use little of the GPU", share=share)
+        return Finding(ceiling, "others use little of the GPU", share=share, regain=regain)
     return _NOBODY_ELSE if activity.gpus else _NO_GPU
 
 
@@ -91,17 +99,20 @@ def heat(activity: Activity, preferences: Preferences, now: float, held: Profile
 
 
 def _by_heat(now_c: float, limit_c: float, slowdown_c: float | None, held: Profile) -> Finding:
-    slack_c = HEAT_UNDER_C if held < Profile.AGGRESSIVE else 0.0
-    lifts = f"More when it is cooler than {limit_c - HEAT_UNDER_C:.0f} °C"
     if slowdown_c is not None:
-        alone_c = slowdown_c - HEAT_UNDER_C
-        if now_c >= (alone_c - HEAT_UNDER_C if held is Profile.PAUSED else alone_c):
-            return Finding(Profile.PAUSED, f"the GPU is at {now_c:.0f} °C, near its own limit", lifts, share=0.0)
+        # Whatever the person allows: the share of time must fall before the card itself steps in.
+        limit_c = min(limit_c, slowdown_c - 2 * HEAT_UNDER_C)
+    lifts = f"More when it is cooler than {limit_c - HEAT_UNDER_C:.0f} °C"
+    cool = now_c < limit_c - HEAT_UNDER_C
+    if (slowdown_c is not None and now_c >= slowdown_c - HEAT_UNDER_C) or (held is Profile.PAUSED and not cool):
+        return Finding(Profile.PAUSED, f"the GPU is at {now_c:.0f} °C, near its own limit", lifts)
     share = max(LEAST_SHARE, min(1.0, (limit_c - now_c) / HEAT_BAND_C))
-    if now_c >= limit_c - slack_c:
-        return Finding(Profile.CONSERVATIVE, f"the GPU is at {now_c:.0f} °C", lifts, share=share)
-    if share < 1.0:
-        return Finding(Profile.AGGRESSIVE, f"the GPU is at {now_c:.0f} °C: less of its time", share=share)
+    regain = max(LEAST_SHARE, min(1.0, (limit_c - REGAIN_C - now_c) / HEAT_BAND_C))
+    if now_c >= limit_c or (held < Profile.AGGRESSIVE and not cool):
+        return Finding(Profile.CONSERVATIVE, f"the GPU is at {now_c:.0f} °C", lifts, share=share, regain=regain)
+    if regain < 1.0:
+        warm = f"the GPU is at {now_c:.0f} °C: less of its time" if share < 1.0 else "the GPU is warm"
+        return Finding(Profile.AGGRESSIVE, warm, share=share, regain=regain)
     return _COOL
 
 
