@@ -119,7 +119,6 @@ class Sharing(Section):
 
 
 class Presence(Section):
-    pause_in_calls: bool = Field(True, description="pause while microphone or camera is in use")
     away_after_s: int = Field(180, ge=10, le=86_400, description="without input for this long you count as away")
     while_present: Literal["conservative", "paused"] = Field(
         "conservative", description="while you are at the computer"
@@ -142,6 +141,10 @@ class ScreenUse(Section):
     ignore: Programs = Field(
         (), description="programs that may fill the screen or keep it awake, as gogrid status names them"
     )
+
+
+class Calls(Section):
+    pause: bool = Field(True, description="pause while microphone or camera is in use")
 
 
 class Applications(Section):
@@ -229,6 +232,7 @@ class Settings(Section):
     schedule: Schedule = Schedule()
     power: PowerSource = PowerSource()
     screen: ScreenUse = ScreenUse()
+    calls: Calls = Calls()
     applications: Applications = Applications()
     gpu: GpuUse = GpuUse()
     network: Network = Network()
@@ -254,7 +258,7 @@ class Settings(Section):
             pause_on_battery=self.power.pause_on_battery,
             pause_on_fullscreen=self.screen.pause_on_fullscreen,
             fullscreen_ignored=_lower(self.screen.ignore),
-            pause_in_calls=self.presence.pause_in_calls,
+            pause_in_calls=self.calls.pause,
             pause_for_games=self.gpu.pause_for_games,
             mind_metered=self.network.mind_metered,
             pause_for=_lower(self.applications.pause_for),

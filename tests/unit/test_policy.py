@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -519,7 +520,7 @@ def test_what_others_use_is_taken_from_our_time_at_once_and_comes_back_slowly() 
         machine.wait(5.0)
         shares.append(machine.decision.memory.share)
     assert shares[0] == 0.60
-    assert all(0 <= after - before <= 0.1 + 1e-9 for before, after in zip(shares[1:], shares[2:], strict=False))
+    assert all(0 <= after - before <= 0.1 + 1e-9 for before, after in itertools.pairwise(shares))
     assert shares[-1] == 1.0
 
 
