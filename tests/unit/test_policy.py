@@ -514,11 +514,11 @@ def test_what_others_use_is_taken_from_our_time_at_once_and_comes_back_slowly() 
     assert (machine.decision.profile, machine.decision.limits.compute_share) == (Profile.AGGRESSIVE, 0.90)
     machine.see(gpus=(gpu(0.38),))
     assert machine.decision.limits.compute_share == 0.60
+    shares = [machine.decision.memory.share]
     machine.see(gpus=(gpu(),))
-    shares = [machine.decision.limits.compute_share]
     for _ in range(12):
-        machine.wait(5.0)
         shares.append(machine.decision.memory.share)
+        machine.wait(5.0)
     assert shares[0] == 0.60
     assert all(0 <= after - before <= 0.1 + 1e-9 for before, after in itertools.pairwise(shares))
     assert shares[-1] == 1.0
