@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from gogrid_desktop.system.affinity import Affinity
+from gogrid_desktop.system.alone import Turn
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.mps import MpsDaemon
@@ -86,6 +88,32 @@ def screen_probe() -> ScreenProbe:
     from gogrid_desktop.system.screen.null import NullScreen
 
     return NullScreen()
+
+
+def turn() -> Turn:
+    """What one agent at a time holds while it shares this computer."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.alone.linux import SocketTurn
+
+        return SocketTurn()
+    from gogrid_desktop.system.alone.shared_file import FileTurn
+
+    return FileTurn(_for_all_users())
+
+
+def administrator_folder() -> Path:
+    """Where an administrator keeps what holds for all users."""
+    if sys.platform == "win32":
+        return _for_all_users() / "GoGrid"
+    if sys.platform == "darwin":
+        return Path("/Library/Application Support/GoGrid")
+    return Path("/etc/gogrid")
+
+
+def _for_all_users() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData"))
+    return Path("/Users/Shared")
 
 
 def affinity() -> Affinity:
