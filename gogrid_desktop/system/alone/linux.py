@@ -7,12 +7,14 @@ It needs no folder that both users may write to, is free again however its holde
 from __future__ import annotations
 
 import contextlib
-import pwd
 import socket
 import struct
 
+import psutil
+
 _ADDRESS = "\0gogrid-sharing"
 _LIMIT_S = 0.2
+_SO_PEERCRED = int(getattr(socket, "SO_PEERCRED", 17))  # asm-generic/socket.h; Linux alone has it
 
 
 class SocketTurn:
@@ -46,10 +48,11 @@ class SocketTurn:
             try:
                 asking.connect(self._address)
                 size = struct.calcsize("3i")
-                pid, uid, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+                pid, uid, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, _SO_PEERCRED, size))
             except OSError:
                 return "another agent"
         try:
-            return f"the agent of {pwd.getpwuid(uid).pw_name} (pid {pid})"
-        except KeyError:
-            return f"the agent of user {uid} (pid {pid})"
+            user = psutil.Process(pid).username()
+        except psutil.Error:
+            user = f"user {uid}"
+        return f"the agent of {user} (pid {pid})"
