@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gogrid_desktop.system.affinity import Affinity
 from gogrid_desktop.system.gpu import GpuProbe
@@ -14,6 +16,10 @@ from gogrid_desktop.system.priority import Priority
 from gogrid_desktop.system.ranker import SystemRanker
 from gogrid_desktop.system.screen import ScreenProbe
 from gogrid_desktop.system.secrets import SecretStore
+from gogrid_desktop.system.session import SessionProbe
+
+if TYPE_CHECKING:
+    from gogrid_desktop.system.dbus import Bus
 
 
 def idle_probes() -> tuple[IdleProbe, ...]:
@@ -86,6 +92,36 @@ def screen_probe() -> ScreenProbe:
     from gogrid_desktop.system.screen.null import NullScreen
 
     return NullScreen()
+
+
+@functools.cache
+def session_bus() -> Bus:
+    """The bus of this user's desktop: one connection for all who ask."""
+    from gogrid_desktop.system.dbus import Bus
+
+    return Bus("SESSION")
+
+
+@functools.cache
+def system_bus() -> Bus:
+    """The bus of the system's services: one connection for all who ask."""
+    from gogrid_desktop.system.dbus import Bus
+
+    return Bus("SYSTEM")
+
+
+def session_probe() -> SessionProbe:
+    """Whose session the screen shows, and the system's sleep."""
+    if sys.platform == "linux":
+        import os
+
+        from gogrid_desktop.system.session.logind import LogindSession
+        from gogrid_desktop.system.session.screensaver import ScreenSaver
+
+        return LogindSession(system_bus(), ScreenSaver(session_bus()), os.getuid())
+    from gogrid_desktop.system.session.null import NullSession
+
+    return NullSession()
 
 
 def affinity() -> Affinity:
