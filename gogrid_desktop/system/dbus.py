@@ -96,6 +96,11 @@ class Bus:
         signature, value = reply.body[0]
         return value if kind in (None, signature) else None
 
+    def there(self, name: str) -> bool | None:
+        """Whether somebody serves this name now; None without a bus."""
+        answer = self.call(Service(_BUS, "/org/freedesktop/DBus", _BUS), "NameHasOwner", "s", (name,), returns="b")
+        return None if answer is None else bool(answer[0])
+
     def listen(self, service: Service, signal: str, heard: Callable[[Body], None], *, below: bool = False) -> None:
         """Have `heard` called with each such signal's body, from a thread of the bus, which it must not ask itself.
 

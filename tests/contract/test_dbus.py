@@ -87,8 +87,13 @@ class TestAsked:
             bus.peer.ask(NAME, PATH, INTERFACE, "Time", "s", "Paris")
         assert started.exists()
 
+    def test_who_is_there_is_told(self, clock: Mock, ours: Bus) -> None:
+        assert ours.there(NAME) is True
+        assert ours.there("net.example.Other") is False
+
     def test_without_a_bus_it_is_none(self, no_bus: None, ours: Bus) -> None:
         assert ours.call(CLOCK, "Time", "s", ("Paris",)) is None
+        assert ours.there(NAME) is None
         system = Bus("SYSTEM")
         assert system.get(CLOCK, "Zone") is None
         system.close()
