@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gogrid_desktop.system.affinity import Affinity
+from gogrid_desktop.system.attention import AttentionProbe
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.mps import MpsDaemon
+from gogrid_desktop.system.network import NetworkProbe
 from gogrid_desktop.system.power import PowerProbe
 from gogrid_desktop.system.priority import Priority
 from gogrid_desktop.system.ranker import SystemRanker
@@ -122,6 +124,34 @@ def session_probe() -> SessionProbe:
     from gogrid_desktop.system.session.null import NullSession
 
     return NullSession()
+
+
+def attention_probe() -> AttentionProbe:
+    """What a person does without touching anything."""
+    if sys.platform == "linux":
+        import os
+
+        from gogrid_desktop.system.attention.call import Calls
+        from gogrid_desktop.system.attention.game_mode import GameMode
+        from gogrid_desktop.system.attention.inhibitors import Inhibitors
+        from gogrid_desktop.system.attention.linux import LinuxAttention
+
+        inhibitors = Inhibitors(session_bus(), system_bus(), os.getpid())
+        return LinuxAttention(inhibitors, GameMode(session_bus()), Calls())
+    from gogrid_desktop.system.attention.null import NullAttention
+
+    return NullAttention()
+
+
+def network_probe() -> NetworkProbe:
+    """Whether the network costs by the byte."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.network.network_manager import NetworkManager
+
+        return NetworkManager(system_bus())
+    from gogrid_desktop.system.network.null import NullNetwork
+
+    return NullNetwork()
 
 
 def affinity() -> Affinity:
