@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gogrid_desktop.system.affinity import Affinity
 from gogrid_desktop.system.alone import Turn
+from gogrid_desktop.system.attention import AttentionProbe
 from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.mps import MpsDaemon
+from gogrid_desktop.system.network import NetworkProbe
 from gogrid_desktop.system.power import PowerProbe
 from gogrid_desktop.system.priority import Priority
 from gogrid_desktop.system.ranker import SystemRanker
 from gogrid_desktop.system.screen import ScreenProbe
 from gogrid_desktop.system.secrets import SecretStore
+from gogrid_desktop.system.session import SessionProbe
+
+if TYPE_CHECKING:
+    from gogrid_desktop.system.dbus import Bus
 
 
 def idle_probes() -> tuple[IdleProbe, ...]:
@@ -114,6 +122,60 @@ def _for_all_users() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData"))
     return Path("/Users/Shared")
+
+
+@functools.cache
+def session_bus() -> Bus:
+    """The bus of this user's desktop: one connection for all who ask."""
+    from gogrid_desktop.system.dbus import Bus
+
+    return Bus("SESSION")
+
+
+@functools.cache
+def system_bus() -> Bus:
+    """The bus of the system's services: one connection for all who ask."""
+    from gogrid_desktop.system.dbus import Bus
+
+    return Bus("SYSTEM")
+
+
+def session_probe() -> SessionProbe:
+    """Whose session the screen shows, and the system's sleep."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.session.logind import LogindSession
+        from gogrid_desktop.system.session.screensaver import ScreenSaver
+
+        return LogindSession(system_bus(), ScreenSaver(session_bus()), os.getuid())
+    from gogrid_desktop.system.session.null import NullSession
+
+    return NullSession()
+
+
+def attention_probe() -> AttentionProbe:
+    """What a person does without touching anything."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.attention.call import Calls
+        from gogrid_desktop.system.attention.game_mode import GameMode
+        from gogrid_desktop.system.attention.inhibitors import Inhibitors
+        from gogrid_desktop.system.attention.linux import LinuxAttention
+
+        inhibitors = Inhibitors(session_bus(), system_bus(), os.getpid())
+        return LinuxAttention(inhibitors, GameMode(session_bus()), Calls())
+    from gogrid_desktop.system.attention.null import NullAttention
+
+    return NullAttention()
+
+
+def network_probe() -> NetworkProbe:
+    """Whether the network costs by the byte."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system.network.network_manager import NetworkManager
+
+        return NetworkManager(system_bus())
+    from gogrid_desktop.system.network.null import NullNetwork
+
+    return NullNetwork()
 
 
 def affinity() -> Affinity:
