@@ -1,4 +1,4 @@
-"""Reads the machine's signals into one `Activity`. Adapters are tried in their order; unknown stays unknown."""
+"""Reads the machine's signals into one `Activity`. Unknown stays unknown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from gogrid_desktop.agent.clock import Clock
 from gogrid_desktop.core.activity import Activity
+from gogrid_desktop.core.idle import IdleFusion, Reading
 from gogrid_desktop.core.power import ChargeTrend, Power
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.power import PowerProbe
@@ -35,10 +36,11 @@ class _Every(Generic[T]):
 
 
 class Sensors:
-    """The first idle probe that knows something answers."""
+    """All idle probes are asked, and `core.idle` says whom to believe."""
 
     def __init__(self, idle_probes: Sequence[IdleProbe], power: PowerProbe, screen: ScreenProbe, clock: Clock) -> None:
         self._idle_probes, self._power_probe, self._clock = idle_probes, power, clock
+        self._idle = IdleFusion()
         self._trend = ChargeTrend()
         self._power = _Every(POWER_EVERY_S, self._read_power)
         self._screen = _Every(SCREEN_EVERY_S, lambda _: screen.read())
@@ -46,16 +48,15 @@ class Sensors:
     def read(self, jobs_running: int) -> Activity:
         """Civil time is the machine's own time zone."""
         now, mono = self._clock.now(), self._clock.monotonic()
-        source, idle_s = "none", None
-        for probe in self._idle_probes:
-            idle_s = probe.idle_s()
-            if idle_s is not None:
-                source = probe.name
-                break
+        idle = self._idle.fold([self._idle_reading(probe) for probe in self._idle_probes])
         civil = time.localtime(now)
         second_of_day = civil.tm_hour * 3600 + civil.tm_min * 60 + civil.tm_sec + now % 1
         power, screen = self._power.at(mono), self._screen.at(mono)
-        return Activity(idle_s, source, civil.tm_wday, second_of_day, power, screen, jobs_running)
+        return Activity(idle.idle_s, idle.source, civil.tm_wday, second_of_day, power, screen, jobs_running)
+
+    def _idle_reading(self, probe: IdleProbe) -> Reading:
+        idle_s = probe.idle_s()
+        return Reading(probe.name, probe.kind, idle_s, self._clock.monotonic())
 
     def _read_power(self, now: float) -> Power:
         power = self._power_probe.read()

@@ -27,11 +27,23 @@ if TYPE_CHECKING:
 
 
 def idle_probes() -> tuple[IdleProbe, ...]:
-    """The sources of idle time, the best first."""
+    """The sources of idle time that may count in this kind of session, the best first; to be closed."""
     if sys.platform == "linux":
-        from gogrid_desktop.system.idle.x11 import X11Idle
+        import os
 
-        return (X11Idle(),)
+        from gogrid_desktop.system.dbus import Bus
+        from gogrid_desktop.system.idle.freedesktop import ScreenSaverIdle
+        from gogrid_desktop.system.idle.gamepad import GamepadIdle
+        from gogrid_desktop.system.idle.logind import LogindIdle
+        from gogrid_desktop.system.idle.mutter import MutterIdle
+        from gogrid_desktop.system.idle.wayland import WaylandIdle
+        from gogrid_desktop.system.idle.x11 import X11Idle
+        from gogrid_desktop.system.x11 import wayland_session
+
+        session, anywhere = Bus("SESSION"), (GamepadIdle(), LogindIdle(Bus("SYSTEM"), os.getuid()))
+        if wayland_session():
+            return (WaylandIdle(), MutterIdle(session), *anywhere)
+        return (X11Idle(), MutterIdle(session), ScreenSaverIdle(session), *anywhere)
     if sys.platform == "win32":
         import ctypes
 

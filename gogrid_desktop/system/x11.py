@@ -12,6 +12,8 @@ from Xlib.display import Display
 from gogrid_desktop.system.bounded import Bounded
 
 _LIMIT_S = 1.0
+#: What python-xlib raises when there is no server, when it goes away and when it refuses.
+X_ERRORS = (xerror.DisplayError, xerror.ConnectionClosedError, xerror.XError, OSError)
 
 T = TypeVar("T")
 
@@ -28,11 +30,11 @@ class X11:
 
         A Wayland session is none: XWayland knows of its own windows alone.
         """
-        if not os.environ.get("DISPLAY") or _wayland():
+        if not x11_session():
             return None
         try:
             return self._server.call(lambda: self._ask(query))
-        except (xerror.DisplayError, xerror.ConnectionClosedError, xerror.XError, OSError):
+        except X_ERRORS:
             return None
 
     def _ask(self, query: Callable[[Any], T]) -> T:
@@ -46,6 +48,9 @@ class X11:
             raise
 
 
-def _wayland() -> bool:
-    """Whether this is a Wayland session."""
+def x11_session() -> bool:
+    return bool(os.environ.get("DISPLAY")) and not wayland_session()
+
+
+def wayland_session() -> bool:
     return bool(os.environ.get("WAYLAND_DISPLAY")) or os.environ.get("XDG_SESSION_TYPE") == "wayland"

@@ -1,5 +1,6 @@
 """Idle time of a macOS session: `CGEventSourceSecondsSinceLastEventType` (CGEventSource.h, Quartz Event Services).
 
+It is polled: hearing of input (an event tap) needs the right to read what is typed, which nobody should have to grant.
 Tested with faked calls; not run on real hardware.
 """
 
@@ -9,6 +10,9 @@ import ctypes
 import math
 from typing import Any
 
+from gogrid_desktop.core.idle import Kind
+from gogrid_desktop.system.idle import Asked
+
 FRAMEWORK = "/System/Library/Frameworks/CoreGraphics.framework/CoreGraphics"
 #: kCGEventSourceStateCombinedSessionState: input of this session, also through screen sharing.
 _COMBINED_SESSION = 0
@@ -16,10 +20,11 @@ _COMBINED_SESSION = 0
 _ANY_INPUT = 0xFFFFFFFF
 
 
-class MacIdle:
+class MacIdle(Asked):
     """`framework`: CoreGraphics, loaded by ctypes."""
 
     name = "macos-event-source"
+    kind = Kind.COUNTER
 
     def __init__(self, framework: Any) -> None:
         self._since = framework.CGEventSourceSecondsSinceLastEventType

@@ -1,9 +1,16 @@
-"""Idle time of a Windows session: `GetLastInputInfo` (winuser.h). Tested with faked calls; not run on real hardware."""
+"""Idle time of a Windows session: `GetLastInputInfo` (winuser.h). Tested with faked calls; not run on real hardware.
+
+It is polled: a low-level hook stands in the way of every key, and raw input hands every key to us; both look like a key
+logger to whoever guards the machine, and a query is cheap.
+"""
 
 from __future__ import annotations
 
 import ctypes
 from typing import Any
+
+from gogrid_desktop.core.idle import Kind
+from gogrid_desktop.system.idle import Asked
 
 
 class LastInputInfo(ctypes.Structure):
@@ -12,10 +19,11 @@ class LastInputInfo(ctypes.Structure):
     _fields_ = (("cbSize", ctypes.c_uint32), ("dwTime", ctypes.c_uint32))
 
 
-class WindowsIdle:
+class WindowsIdle(Asked):
     """`windll`: the loaded system libraries, `ctypes.windll` there."""
 
     name = "windows-last-input"
+    kind = Kind.COUNTER
 
     def __init__(self, windll: Any) -> None:
         self._last_input_info = windll.user32.GetLastInputInfo
