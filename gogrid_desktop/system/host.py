@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gogrid_desktop.system.affinity import Affinity
-from gogrid_desktop.system.gpu import GpuProbe
+from gogrid_desktop.system.gpu import Gpu, GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.mps import MpsDaemon
 from gogrid_desktop.system.power import PowerProbe
@@ -14,6 +15,9 @@ from gogrid_desktop.system.priority import Priority
 from gogrid_desktop.system.ranker import SystemRanker
 from gogrid_desktop.system.screen import ScreenProbe
 from gogrid_desktop.system.secrets import SecretStore
+
+if TYPE_CHECKING:
+    from gogrid_desktop.system.gpu.watched import WatchedGpu
 
 
 def idle_probes() -> tuple[IdleProbe, ...]:
@@ -39,15 +43,22 @@ def idle_probes() -> tuple[IdleProbe, ...]:
     return (NullIdle(),)
 
 
-def gpu_probe() -> GpuProbe:
-    """The source of facts about GPUs."""
+def gpu_probe(patience_s: float = 1.5) -> WatchedGpu:
+    """The source of facts about GPUs, in a process of its own. `patience_s`: the longest that a reading takes."""
+    from gogrid_desktop.system.gpu.watched import Timing, WatchedGpu
+
+    return WatchedGpu(timing=Timing(answer_s=patience_s))
+
+
+def gpu_source(known: tuple[Gpu, ...] = ()) -> GpuProbe:
+    """What `gpu_probe`'s process asks: the drivers themselves, which may hang. `known`: what was read before."""
     if sys.platform == "darwin":
         from gogrid_desktop.system.gpu.null import NullGpu
 
         return NullGpu()
     from gogrid_desktop.system.gpu.nvml import NvmlGpu
 
-    return NvmlGpu()
+    return NvmlGpu(keep_open=True, known=known)
 
 
 def power_probe() -> PowerProbe:
