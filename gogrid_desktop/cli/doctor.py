@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,8 @@ LEAST_DISK_BYTES = GIB // 4
 GOOD_DISK_BYTES = 4 * GIB
 LEAST_MEMORY_BYTES = GIB // 2
 LLAMA_LIMIT_S = 30.0
+#: A driver that nobody uses may have to start its cards first.
+GPU_LIMIT_S = 10.0
 #: Asked of another process: loading llama.cpp takes the GPU's driver with it, and may abort.
 ASK_LLAMA = (
     "import llama_cpp as l; print(l.__version__, int(l.llama_supports_gpu_offload()), "
@@ -78,7 +81,8 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Everything as one 
 def examine(paths: AppPaths) -> list[Check]:
     """All checks, in the order in which they are shown; they run at the same time."""
     settings, first = _settings(paths)
-    gpus = host.gpu_probe().read()
+    with closing(host.gpu_probe(patience_s=GPU_LIMIT_S)) as probe:
+        gpus = probe.read()
     looks: dict[str, Callable[[], Check]] = {
         "python": _python,
         "gpu": lambda: _gpu(gpus),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gogrid_desktop.system.affinity import Affinity
 from gogrid_desktop.system.alone import Turn
 from gogrid_desktop.system.attention import AttentionProbe
-from gogrid_desktop.system.gpu import GpuProbe
+from gogrid_desktop.system.gpu import Gpu, GpuProbe
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.mps import MpsDaemon
 from gogrid_desktop.system.network import NetworkProbe
@@ -24,14 +24,12 @@ from gogrid_desktop.system.session import SessionProbe
 
 if TYPE_CHECKING:
     from gogrid_desktop.system.dbus import Bus
+    from gogrid_desktop.system.gpu.watched import WatchedGpu
 
 
 def idle_probes() -> tuple[IdleProbe, ...]:
     """The sources of idle time that may count in this kind of session, the best first; to be closed."""
     if sys.platform == "linux":
-        import os
-
-        from gogrid_desktop.system.dbus import Bus
         from gogrid_desktop.system.idle.freedesktop import ScreenSaverIdle
         from gogrid_desktop.system.idle.gamepad import GamepadIdle
         from gogrid_desktop.system.idle.logind import LogindIdle
@@ -40,7 +38,7 @@ def idle_probes() -> tuple[IdleProbe, ...]:
         from gogrid_desktop.system.idle.x11 import X11Idle
         from gogrid_desktop.system.x11 import wayland_session
 
-        session, anywhere = Bus("SESSION"), (GamepadIdle(), LogindIdle(Bus("SYSTEM"), os.getuid()))
+        session, anywhere = session_bus(), (GamepadIdle(), LogindIdle(system_bus(), os.getuid()))
         if wayland_session():
             return (WaylandIdle(), MutterIdle(session), *anywhere)
         return (X11Idle(), MutterIdle(session), ScreenSaverIdle(session), *anywhere)
@@ -61,15 +59,22 @@ def idle_probes() -> tuple[IdleProbe, ...]:
     return (NullIdle(),)
 
 
-def gpu_probe() -> GpuProbe:
-    """The source of facts about GPUs."""
+def gpu_probe(patience_s: float = 1.5) -> WatchedGpu:
+    """The source of facts about GPUs, in a process of its own. `patience_s`: the longest that a reading takes."""
+    from gogrid_desktop.system.gpu.watched import Timing, WatchedGpu
+
+    return WatchedGpu(timing=Timing(answer_s=patience_s))
+
+
+def gpu_source(known: tuple[Gpu, ...] = ()) -> GpuProbe:
+    """What `gpu_probe`'s process asks: the drivers themselves, which may hang. `known`: what was read before."""
     if sys.platform == "darwin":
         from gogrid_desktop.system.gpu.null import NullGpu
 
         return NullGpu()
     from gogrid_desktop.system.gpu.nvml import NvmlGpu
 
-    return NvmlGpu()
+    return NvmlGpu(keep_open=True, known=known)
 
 
 def power_probe() -> PowerProbe:

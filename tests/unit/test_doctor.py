@@ -42,7 +42,7 @@ class Machine:
         self.disk_free = 100 * GIB
         probe = SimpleNamespace(name="test-idle", idle_s=lambda: self.idle_s)
         host = SimpleNamespace(
-            gpu_probe=lambda: SimpleNamespace(read=lambda: self.gpus),
+            gpu_probe=lambda patience_s: SimpleNamespace(read=lambda: self.gpus, close=lambda: None),
             idle_probes=lambda: (probe,),
             tray=lambda: self.tray,
             screen_probe=lambda: SimpleNamespace(name="test-screen", read=lambda: self.screen),
