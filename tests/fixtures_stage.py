@@ -77,7 +77,7 @@ def real_grid(*settings: str) -> Iterator[RealGrid]:
         stage.start_coordinator()
         invite = json.loads(stage.gogrid("coordinator", "invite", "--json"))["invite"]
         key = json.loads(stage.gogrid("coordinator", "key", "--json"))["key"]
-        stage.gogrid("settings", "set", "power.pause_on_battery", "false", *settings)
+        stage.gogrid("settings", "set", "power.pause_on_battery", "false", "sharing.take_turns", "false", *settings)
         stage.gogrid("join", stage.url, invite, "--allow-plaintext-token")
         stage.start_agent()
         grid = RealGrid(stage, key, Submitter(stage.url, key))

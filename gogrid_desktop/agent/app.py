@@ -7,86 +7,55 @@ most a second after a signal that is polled, and at once when the person says so
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from filelock import FileLock, Timeout
 
 from gogrid_desktop.agent import describe
-from gogrid_desktop.agent.clock import Clock, SystemClock, happens
+from gogrid_desktop.agent.clock import happens
+from gogrid_desktop.agent.departure import Departure
 from gogrid_desktop.agent.governor import Governor
+from gogrid_desktop.agent.gpu_sense import GpuSense
+from gogrid_desktop.agent.intent import Intent, Said
 from gogrid_desktop.agent.keeper import Keeper, Wants
 from gogrid_desktop.agent.leasing import Leasing, Offer
 from gogrid_desktop.agent.measuring import Measures
 from gogrid_desktop.agent.membership import Membership, join, node_name
 from gogrid_desktop.agent.models import ModelShelf
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
+from gogrid_desktop.agent.parts import Parts, supervise_with
 from gogrid_desktop.agent.planning import OnDisk
 from gogrid_desktop.agent.pool import WorkerPool
-from gogrid_desktop.agent.runner import Supervise
 from gogrid_desktop.agent.sensors import Sensors
 from gogrid_desktop.agent.session import Session
 from gogrid_desktop.agent.stock import Stock
-from gogrid_desktop.agent.supervisor import Supervisor
+from gogrid_desktop.agent.suggestions import Suggestions
 from gogrid_desktop.agent.surroundings import Surroundings, concerned
 from gogrid_desktop.agent.tasks import Monitor, stopped_by_signals
+from gogrid_desktop.agent.wishes import Wishes
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.config.settings import Settings
-from gogrid_desktop.config.store import SettingsStore
 from gogrid_desktop.core.status import AgentStatus, Totals
 from gogrid_desktop.errors import AgentAlreadyRunning, SecretStoreError
 from gogrid_desktop.ipc import messages as m
 from gogrid_desktop.ipc.server import LocalServer
-from gogrid_desktop.paths import AppPaths, private_dir
+from gogrid_desktop.paths import private_dir
 from gogrid_desktop.protocol import grid as g
 from gogrid_desktop.system import host
-from gogrid_desktop.system.gpu import GpuProbe
 from gogrid_desktop.system.secrets import SecretStore
-from gogrid_desktop.worker import messages as w
 
 log = logging.getLogger(__name__)
 
 SETTLE_S = 5.0
+#: Less than logind waits for those that delay a sleep (InhibitDelayMaxSec).
+SLEEP_S = 4.0
 RESCAN_S = 600
-POLL_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an agent is built from; tests hand in their own."""
-
-    paths: AppPaths
-    store: SettingsStore
-    secrets: Callable[[bool], SecretStore]  # given whether a file (0600) may stand in for the keyring
-    sensors: Sensors
-    gpus: GpuProbe
-    clock: Clock
-    allow_plaintext: bool = False
-    worker_command: tuple[str, ...] = ()
-
-
-def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
-    """The real ones. `allow_plaintext`: as if the setting of that name were on."""
-
-    def secrets(plaintext: bool) -> SecretStore:
-        return host.secret_store(paths.state, allow_plaintext=plaintext)
-
-    store = SettingsStore(paths.settings_file)
-    clock = SystemClock()
-    sensors = Sensors(host.idle_probes(), host.power_probe(), host.screen_probe(), clock)
-    return Parts(paths, store, secrets, sensors, host.gpu_probe(), clock, allow_plaintext)
-
-
-def supervise_with(command: tuple[str, ...], surroundings: Surroundings) -> Supervise:
-    """How worker processes are started: what all of them get, and what their model's plan adds."""
-
-    def supervise(on_event: Callable[[w.Event], None], own: Callable[[], Mapping[str, str]]) -> Supervisor:
-        return Supervisor(on_event, command, lambda: surroundings.environment(own()), surroundings.before_kill)
-
-    return supervise
+#: Between two decisions, so that nothing that happens all the time can take a whole CPU.
+LEAST_S = 0.02
 
 
 class Agent:
@@ -96,6 +65,9 @@ class Agent:
         self._paths, self._store, self._clock = parts.paths, parts.store, parts.clock
         self._make_secrets, self._allow_plaintext = parts.secrets, parts.allow_plaintext
         self._outbox = Outbox()
+        self._intent = Intent(self._paths.state / "intent.json")
+        self._suggestions = Suggestions(self._paths.state / "suggestions.json")
+        self._wishes = Wishes(lambda: self._settings, self._intent, parts.ceiling, parts.turn)
         surroundings = Surroundings(lambda: self._settings, parts.gpus, host.mps(), host.affinity())
         self._pool = WorkerPool(
             self._outbox, parts.clock, self._changed, supervise_with(parts.worker_command, surroundings)
@@ -103,15 +75,10 @@ class Agent:
         self._stock = Stock(self._pool, self._outbox, parts.clock)
         wants = Wants(lambda: self._settings, self._models)
         self._keeper = Keeper(self._pool, self._stock, wants, parts.gpus, parts.clock)
-        self._governor = Governor(
-            parts.sensors,
-            lambda: self._settings.preferences(),
-            self._pool,
-            self._outbox,
-            parts.clock,
-            self._paths.state / "snooze.json",
-            self._keeper.tend,
-        )
+        sense = GpuSense(parts.gpus, self._pool.pids, self._wishes.lent)
+        self._sensors = Sensors(parts.probes, sense, parts.clock, self._wishes.preferences)
+        self._governor = Governor(self._sensors, self._wishes, self._pool, self._outbox, parts.clock, self._keeper.tend)
+        self._departure = Departure(self._sensors, self._hand_over)
         self._monitor = Monitor()
         self._server = LocalServer(self._paths.endpoint_file, self._command, self.status)
         self._session: Session | None = None
@@ -158,6 +125,8 @@ class Agent:
         scheduler = AsyncIOScheduler(job_defaults={"misfire_grace_time": None, "coalesce": True})
         scheduler.add_job(self._rescan, "interval", seconds=RESCAN_S, id="rescan")
         scheduler.start()
+        loop = asyncio.get_running_loop()
+        self._sensors.start(lambda: _wake(loop, self._rethink))
         await self._think()
         self._monitor.spawn("workers", self._pool.run())
         self._monitor.spawn("grid", self._grid_forever())
@@ -170,6 +139,8 @@ class Agent:
             await self._release_all()
             await self._monitor.cancel()
             self._pool.close()
+            self._wishes.let_go()
+            await asyncio.to_thread(self._sensors.close)
             await self._server.close()
         return 1 if self._monitor.failure else 0
 
@@ -190,13 +161,19 @@ class Agent:
 
     async def _think_forever(self) -> None:
         while True:
-            await self._think()
             self._rethink.clear()
-            await happens(self._rethink, self._clock, min(max(self._governor.wait_s(), 0.05), POLL_S))
+            await self._think()
+            await happens(self._rethink, self._clock, max(self._governor.wait_s(), LEAST_S))
 
     async def _think(self) -> None:
         await self._governor.think()
+        self._departure.mind(self._governor.activity, self._governor.decision)
         self._changed()
+
+    async def _hand_over(self) -> None:
+        """Everything that was handed back has been taken."""
+        if self._session is not None:
+            await self._session.leasing.settle(SLEEP_S)
 
     def _models(self) -> dict[str, OnDisk]:
         return self._session.models if self._session is not None else {}
@@ -332,19 +309,22 @@ class Agent:
             notice=self._store.notice,
             jobs_running=len(self._outbox.running),
             totals=self._with_leasing(self._totals),
+            said=self._intent.said,
+            signals=self._sensors.notes,
+            suggestion=self._suggestions.sentence(self._settings.preferences().pause_for),
             now=self._clock.now(),
         )
 
     async def _command(self, command: m.Command) -> m.Reply:
         match command:
-            case m.Pause(for_s=None):
-                await self._put({"sharing.enabled": False})
             case m.Pause():
-                self._governor.snooze(self._clock.now() + (command.for_s or 0))
-                await self._think()
-            case m.Resume():
-                self._governor.snooze(None)
+                await self._pause(command)
+            case m.Resume(anyway_s=anyway_s):
+                self._intent.say(Said(anyway_until=None if anyway_s is None else self._clock.now() + anyway_s))
                 await self._put({"sharing.enabled": True})
+            case m.Drain():
+                self._intent.say(replace(self._intent.said, drain=True))
+                await self._think()
             case m.PutSettings():
                 await self._put(command.values)
             case m.GetSettings():
@@ -356,6 +336,17 @@ class Agent:
             case _:
                 pass
         return m.Reply(id=command.id, ok=True, status=self.status())
+
+    async def _pause(self, command: m.Pause) -> None:
+        self._suggestions.paused(await asyncio.to_thread(self._sensors.front))
+        if command.until_away:
+            self._intent.say(Said(until_away=True))
+        elif command.for_s is not None:
+            self._intent.say(Said(snooze_until=self._clock.now() + command.for_s))
+        else:
+            await self._put({"sharing.enabled": False})
+            return
+        await self._think()
 
     async def _put(self, values: dict[str, object]) -> None:
         """Change settings, all or none, and act on them before answering."""
@@ -385,6 +376,12 @@ class Agent:
                 await asyncio.to_thread(secrets.delete, before.secret_name)
             except SecretStoreError as error:
                 log.warning("the token of %s could not be forgotten: %s", before.coordinator, error.message)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """From any thread; one that comes when all is over is for nobody."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(event.set)
 
 
 def run(parts: Parts) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gogrid_desktop import __version__
 from gogrid_desktop.agent.governor import Governor
+from gogrid_desktop.agent.intent import Said
 from gogrid_desktop.agent.pool import WorkerPool
 from gogrid_desktop.agent.session import Session
 from gogrid_desktop.agent.stock import Stock
@@ -62,6 +63,9 @@ def status(
     notice: str,
     jobs_running: int,
     totals: Totals,
+    said: Said,
+    signals: tuple[str, ...],
+    suggestion: str,
     now: float,
 ) -> AgentStatus:
     """The agent's parts as one value. `problem` and `notice` are the agent's own; those of the parts are added."""
@@ -87,7 +91,10 @@ def status(
         reasons=decision.reasons if decision else (),
         limits=decision.limits if decision else NOTHING,
         sharing=settings.sharing.enabled,
-        snooze_until=governor.snooze_until,
+        snooze_until=said.snooze_until,
+        until_away=said.until_away,
+        anyway_until=said.anyway_until,
+        draining=said.drain,
         problem=problem,
         notice=notice,
         connected=connected,
@@ -104,11 +111,14 @@ def status(
         totals=replace(
             totals,
             tokens=counts["tokens"],
-            yields=governor.yields,
+            yields=governor.yields.stats.count,
             resumed=counts["resumed"],
             worker_restarts=counts["deaths"],
         ),
         workers=workers,
         memory=memory.word,
         throttle=pool.throttle.stats(),
+        yielding=governor.yields.stats,
+        signals=signals,
+        suggestion=suggestion,
     )

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from gogrid_desktop.agent.budget import Budget
 from gogrid_desktop.agent.clock import Clock
+from gogrid_desktop.agent.gpu_sense import Lent
 from gogrid_desktop.agent.planning import Machine, OnDisk, has_unified_memory, usable_gpus
 from gogrid_desktop.agent.pool import WorkerPool
 from gogrid_desktop.agent.stock import Stock
 from gogrid_desktop.config.settings import Settings
-from gogrid_desktop.core.activity import Activity
+from gogrid_desktop.core.activity import Activity, is_away
 from gogrid_desktop.core.policy import Decision
 from gogrid_desktop.core.pressure import Answer, Level, Pressure, answer, assess
 from gogrid_desktop.core.profiles import Profile
@@ -47,9 +48,9 @@ class Keeper:
     async def tend(self, decision: Decision, activity: Activity) -> None:
         """Give memory back where it is scarce, otherwise load what is wanted."""
         models, settings = self._wants.models(), self._wants.settings()
-        if not models and not self._pool.plans:
+        if not self._pool.plans and (not models or decision.profile is Profile.PAUSED):
             return
-        gpus, ram = await asyncio.to_thread(self._look)
+        gpus, ram = await asyncio.to_thread(self._look, settings)
         if gpus.gpus and not self._pool.backends:
             await self._pool.scout()
         held = self._pool.held()
@@ -59,7 +60,7 @@ class Keeper:
             gpus=usable_gpus(gpus, self._pool.backends),
             ram_total_bytes=ram.total_bytes,
             ram_available_bytes=max(0, ram.available_bytes - mapped),
-            present=settings.role == "desktop" and (activity.idle_s or 0.0) < settings.presence.away_after_s,
+            present=not is_away(activity, settings.preferences()),
             ours=held,
             unified=has_unified_memory(self._pool.backends),
         )
@@ -81,9 +82,9 @@ class Keeper:
         elif now.shrink:
             self._pool.unload()
 
-    def _look(self) -> tuple[GpuReading, memory.MemoryReading]:
-        pids = [view.pid for view in self._pool.views() if view.pid is not None]
-        return self._gpus.read(), memory.read(pids)
+    def _look(self, settings: Settings) -> tuple[GpuReading, memory.MemoryReading]:
+        lent = Lent(frozenset(settings.gpu.disabled))
+        return lent.gpus(self._gpus.read()), memory.read(self._pool.pids())
 
     def _assess(self, budget: Budget) -> dict[int, Pressure]:
         now = self._clock.monotonic()

@@ -47,6 +47,8 @@ class WorkerPool:
         self._gone: Counter[str] = Counter()  # counts of the workers that are no more
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[None] | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     # --- what the node is --------------------------------------------------------------------------------------------
 
@@ -77,6 +79,11 @@ class WorkerPool:
         for runner in (*self.runners.values(), *self._leaving.values()):
             counts += Counter(tokens=runner.runs.tokens, resumed=runner.runs.resumed, deaths=runner.deaths)
         return counts
+
+    def pids(self) -> list[int]:
+        """Of the workers' processes, also of those that are ending."""
+        runners = (*self.runners.values(), *self._leaving.values())
+        return [runner.supervisor.pid for runner in runners if runner.supervisor.pid is not None]
 
     @property
     def tokens_per_s(self) -> float:
@@ -207,6 +214,7 @@ class WorkerPool:
     def unload(self, models: Iterable[str] | None = None) -> None:
         """Give the memory of these models back, by default of all."""
         for model in tuple(self.runners if models is None else models):
+            self._empty.clear()
             runner = self._leaving[model] = self.runners.pop(model)
             self._retired[model] = self.plans.pop(model)
             runner.retire()
@@ -230,6 +238,10 @@ class WorkerPool:
     def leaving(self) -> bool:
         """Whether the memory of a worker is still on its way back."""
         return bool(self._leaving)
+
+    async def emptied(self) -> None:
+        """Wait until the memory of every worker that leaves is back."""
+        await self._empty.wait()
 
     def held(self, keep: Collection[str] | None = None) -> tuple[Held, ...]:
         """The memory that these workers hold or are about to, by default all, and those that have not quite gone."""
@@ -269,6 +281,8 @@ class WorkerPool:
             del self._leaving[model]
             del self._retired[model]
             self._measured.pop(model, None)
+        if not self._leaving:
+            self._empty.set()
         self._gone += Counter(tokens=runner.runs.tokens, resumed=runner.runs.resumed, deaths=runner.deaths)
         self._changed()
 

@@ -26,8 +26,9 @@ PlaintextOption = Annotated[
 def run(allow_plaintext_token: PlaintextOption = False, log_level: str = "") -> None:
     """Share this computer until stopped with Ctrl-C, SIGTERM or `gogrid stop`."""
     from gogrid_desktop.agent import app as agent
+    from gogrid_desktop.agent.parts import system_parts
 
-    parts = agent.system_parts(app_paths(), allow_plaintext=allow_plaintext_token)
+    parts = system_parts(app_paths(), allow_plaintext=allow_plaintext_token)
     log.setup(log_level or parts.store.settings.log.level)
     raise typer.Exit(agent.run(parts))
 
@@ -51,10 +52,10 @@ def join(
 
 
 def _join_directly(coordinator: str, invite: str, *, allow_plaintext: bool) -> None:
-    from gogrid_desktop.agent import app as agent
     from gogrid_desktop.agent.membership import join, node_name
+    from gogrid_desktop.agent.parts import system_parts
 
-    parts = agent.system_parts(app_paths())
+    parts = system_parts(app_paths())
     settings = parts.store.settings
     secrets = parts.secrets(allow_plaintext or settings.secrets.allow_plaintext)
     membership = asyncio.run(join(coordinator, invite, settings.grid.node_name or node_name(), secrets))

@@ -22,6 +22,7 @@ for command in (
     control.pause,
     control.resume,
     control.snooze,
+    control.drain,
     control.stop,
     agent.join,
     doctor.doctor,

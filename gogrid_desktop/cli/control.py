@@ -13,22 +13,32 @@ from rich.console import Console
 from rich.table import Table
 
 from gogrid_desktop.core.status import AgentStatus
+from gogrid_desktop.core.words import in_words
 from gogrid_desktop.errors import BadInput
 from gogrid_desktop.ipc import messages as m
 from gogrid_desktop.ipc.client import LocalClient, call
 from gogrid_desktop.paths import app_paths
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-LONGEST_SNOOZE_S = 7 * 86400.0
+LONGEST_SNOOZE_S, LONGEST_ANYWAY_S = 7 * 86400.0, 12 * 3600.0
+MORNING_H = 5
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of "90s", "15m", "1h", "2d". Raises BadInput outside 1 s .. 7 d."""
+def parse_duration(text: str, longest_s: float = LONGEST_SNOOZE_S) -> float:
+    """Seconds of "90s", "15m", "1h", "2d". Raises BadInput outside 1 s .. `longest_s`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)", text.strip().lower())
     seconds = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
-    if not 1 <= seconds <= LONGEST_SNOOZE_S:
-        raise BadInput("duration", text, "1s to 7d, for example 15m, 1h or 3h")
+    if not 1 <= seconds <= longest_s:
+        raise BadInput("duration", text, f"1s to {in_words(longest_s)}, for example 15m, 1h or 3h")
     return seconds
+
+
+def until_morning_s(now: time.struct_time) -> float:
+    """Seconds until 5 in the morning of the next day on the wall; before that, of this day."""
+    day = now.tm_mday + (now.tm_hour >= MORNING_H)
+    # mktime knows the nights in which clocks change, and the last day of a month.
+    morning = time.mktime((now.tm_year, now.tm_mon, day, MORNING_H, 0, 0, 0, 0, -1))
+    return morning - time.mktime(now)
 
 
 def three_lines(status: AgentStatus) -> str:
@@ -114,14 +124,28 @@ def pause() -> None:
     _tell(m.Pause(id=1))
 
 
-def resume() -> None:
-    """Share again; ends a snooze too."""
-    _tell(m.Resume(id=1))
+def resume(
+    anyway: Annotated[
+        str, typer.Option("--anyway", help="Although you are here: for so long, at most 12h.", metavar="1h")
+    ] = "",
+) -> None:
+    """Share again; ends a snooze and `gogrid drain` too."""
+    _tell(m.Resume(id=1, anyway_s=parse_duration(anyway, LONGEST_ANYWAY_S) if anyway else None))
 
 
-def snooze(duration: Annotated[str, typer.Argument(help="15m, 1h, 3h, ...")] = "1h") -> None:
-    """Stop sharing for a while."""
-    _tell(m.Pause(id=1, for_s=parse_duration(duration)))
+def snooze(until: Annotated[str, typer.Argument(help="15m, 1h, 3h, ..., tomorrow, away")] = "1h") -> None:
+    """Stop sharing for a while, until 5 in the morning, or until you are away."""
+    if until == "away":
+        _tell(m.Pause(id=1, until_away=True))
+    elif until == "tomorrow":
+        _tell(m.Pause(id=1, for_s=until_morning_s(time.localtime())))
+    else:
+        _tell(m.Pause(id=1, for_s=parse_duration(until)))
+
+
+def drain() -> None:
+    """Finish what runs, take nothing new, then pause until `gogrid resume`."""
+    _tell(m.Drain(id=1))
 
 
 def stop() -> None:

@@ -98,7 +98,9 @@ def _set_up(console: Console, stage: Stage, make: type[Submitter]) -> Submitter:
     with console.status("Enrolling this machine and loading the model ..."):
         # A server gives all it has: on a desktop the agent would be gentle while somebody is there. Whoever tries it
         # out may do so on a laptop's battery.
-        stage.gogrid("settings", "set", "role", "server", "power.pause_on_battery", "false")
+        stage.gogrid(
+            "settings", "set", "role", "server", "power.pause_on_battery", "false", "sharing.take_turns", "false"
+        )
         stage.gogrid("join", stage.url, invite, "--allow-plaintext-token")
         stage.start_agent()
         tray = stage.start_tray()

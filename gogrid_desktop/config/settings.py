@@ -115,6 +115,7 @@ class Sharing(Section):
     at_most: Literal["conservative", "balanced", "aggressive"] = Field(
         "aggressive", description="a second ceiling, set from the tray's menu"
     )
+    take_turns: bool = Field(True, description="wait while the agent of another user shares this computer")
     custom: Custom = Custom()
 
 

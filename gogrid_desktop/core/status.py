@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gogrid_desktop.core.histogram import Histogram
 from gogrid_desktop.core.profiles import NOTHING, Limits, Profile
 
 
@@ -61,6 +62,19 @@ class ThrottleStats:
 
 
 @dataclass(frozen=True, slots=True)
+class YieldStats:
+    """How fast limits that were lowered held: from the event to the decision (`decided`), from there until no step
+    under the old ones ran (`stopped`), both together (`whole`), and until memory that was wanted at once was back
+    (`memory`). `count`: how often jobs ran meanwhile."""
+
+    count: int = 0
+    decided: Histogram = field(default_factory=Histogram)
+    stopped: Histogram = field(default_factory=Histogram)
+    whole: Histogram = field(default_factory=Histogram)
+    memory: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerView:
     """One worker, as people see it. `state` as in `core.worker_state`; `plan`: how the model is held, and why so;
     `health`: what is wrong with it, `problem`: why it cannot be loaded, both empty when all is well; `rank`: how the
@@ -93,6 +107,9 @@ class AgentStatus:
     limits: Limits = NOTHING
     sharing: bool = True
     snooze_until: float | None = None
+    until_away: bool = False  # paused until the person is away
+    anyway_until: float | None = None  # shared although the person is there
+    draining: bool = False
     problem: str = ""
     notice: str = ""
     connected: bool = False
@@ -100,6 +117,8 @@ class AgentStatus:
     node_name: str = ""
     idle_source: str = ""
     idle_s: float | None = None
+    signals: tuple[str, ...] = ()  # what the sources have to say of themselves: lost, dropped, lying
+    suggestion: str = ""  # a setting that the person's own pauses suggest
     worker: str = "none"
     worker_pid: int | None = None
     model: str = ""
@@ -110,3 +129,4 @@ class AgentStatus:
     workers: tuple[WorkerView, ...] = ()
     memory: str = "normal"  # the worst pressure: low, normal, high, critical
     throttle: ThrottleStats = field(default_factory=ThrottleStats)
+    yielding: YieldStats = field(default_factory=YieldStats)

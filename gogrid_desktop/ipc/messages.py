@@ -38,17 +38,26 @@ class Subscribe(Line):
 
 
 class Pause(Line):
-    """Stop sharing: until switched on again, or for `for_s` seconds (a snooze)."""
+    """Stop sharing: until switched on again, for `for_s` seconds (a snooze), or until the person is away."""
 
     type: Literal["pause"] = "pause"
     id: int
     for_s: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    until_away: bool = False
 
 
 class Resume(Line):
-    """Share again; ends a snooze too."""
+    """Share again; ends a snooze too. For `anyway_s` seconds, whatever the soft rules say."""
 
     type: Literal["resume"] = "resume"
+    id: int
+    anyway_s: Annotated[float, Field(gt=0, le=12 * 3600)] | None = None
+
+
+class Drain(Line):
+    """Take no new work, and pause when the last job has ended."""
+
+    type: Literal["drain"] = "drain"
     id: int
 
 
@@ -83,7 +92,7 @@ class Stop(Line):
 
 
 Command = Annotated[
-    Hello | GetStatus | Subscribe | Pause | Resume | GetSettings | PutSettings | Join | Stop,
+    Hello | GetStatus | Subscribe | Pause | Resume | Drain | GetSettings | PutSettings | Join | Stop,
     Field(discriminator="type"),
 ]
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)

@@ -136,7 +136,18 @@ def test_a_damaged_model_file_is_told_and_the_agent_lives_on(stage: Stage, tmp_p
     head = whole.read_bytes()[: 2**20]
     file.write_bytes(head if damage == "cut off" else b"GGUF" + b"\0" * 1000)
     stage.start_coordinator(model=file)
-    stage.gogrid("settings", "set", "models.files", str(file), "role", "server", "power.pause_on_battery", "false")
+    stage.gogrid(
+        "settings",
+        "set",
+        "models.files",
+        str(file),
+        "role",
+        "server",
+        "power.pause_on_battery",
+        "false",
+        "sharing.take_turns",
+        "false",
+    )
     stage.gogrid("join", stage.url, invite(stage), "--allow-plaintext-token")
     stage.start_agent(loaded=False)
     status = stage.until("it says so", lambda now: now.state is AgentState.NEEDS_YOU)

@@ -14,7 +14,8 @@ import psutil
 
 _ADDRESS = "\0gogrid-sharing"
 _LIMIT_S = 0.2
-_SO_PEERCRED = int(getattr(socket, "SO_PEERCRED", 17))  # asm-generic/socket.h; Linux alone has it
+# socket.h and asm-generic/socket.h; not every platform has these, but only Linux comes here.
+_AF_UNIX, _SO_PEERCRED = int(getattr(socket, "AF_UNIX", 1)), int(getattr(socket, "SO_PEERCRED", 17))
 
 
 class SocketTurn:
@@ -27,7 +28,7 @@ class SocketTurn:
     def take(self) -> str:
         if self._socket is not None:
             return ""
-        mine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mine = socket.socket(_AF_UNIX, socket.SOCK_STREAM)
         try:
             mine.bind(self._address)
             mine.listen(1)
@@ -43,7 +44,7 @@ class SocketTurn:
             self._socket = None
 
     def _holder(self) -> str:
-        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as asking:
+        with contextlib.closing(socket.socket(_AF_UNIX, socket.SOCK_STREAM)) as asking:
             asking.settimeout(_LIMIT_S)
             try:
                 asking.connect(self._address)

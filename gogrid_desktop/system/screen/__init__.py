@@ -15,3 +15,7 @@ class ScreenProbe(Protocol):
     def read(self) -> Screen:
         """Never raises, never blocks for long; `Screen(None)` when nothing is known."""
         ...
+
+    def front(self) -> str:
+        """The executable of the window that has the keyboard, "" where nobody can tell. Never raises."""
+        ...

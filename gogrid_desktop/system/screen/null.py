@@ -10,3 +10,6 @@ class NullScreen:
 
     def read(self) -> Screen:
         return Screen(None)
+
+    def front(self) -> str:
+        return ""

@@ -31,9 +31,9 @@ class WindowsScreen:
         state = ctypes.c_int()
         if self._notification_state(ctypes.byref(state)) != 0:
             return Screen(None)
-        return Screen(True, self._program()) if state.value in _FILLED else Screen(False)
+        return Screen(True, self.front()) if state.value in _FILLED else Screen(False)
 
-    def _program(self) -> str:
+    def front(self) -> str:
         pid = ctypes.c_uint32()
         self._process_of(ctypes.c_void_p(self._foreground_window()), ctypes.byref(pid))
         try:

@@ -28,6 +28,9 @@ class X11Screen:
     def read(self) -> Screen:
         return self._server.ask(_look) or Screen(None)
 
+    def front(self) -> str:
+        return self._server.ask(_front) or ""
+
 
 def _look(display: Any) -> Screen:
     root = display.screen().root
@@ -48,6 +51,14 @@ def _look(display: Any) -> Screen:
         except BadWindow:  # closed meanwhile
             continue
     return Screen(False)
+
+
+def _front(display: Any) -> str:
+    (number,) = _values(display, display.screen().root, "_NET_ACTIVE_WINDOW", Xatom.WINDOW) or (X.NONE,)
+    try:
+        return _program(display, display.create_resource_object("window", number)) if number else ""
+    except BadWindow:  # closed meanwhile
+        return ""
 
 
 def _values(display: Any, window: Any, name: str, kind: int) -> tuple[int, ...] | None:

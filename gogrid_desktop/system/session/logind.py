@@ -18,6 +18,7 @@ from jeepney.fds import FileDescriptor
 
 from gogrid_desktop.core.session import Session
 from gogrid_desktop.system.dbus import Body, Bus, Service
+from gogrid_desktop.system.session.company import alone
 from gogrid_desktop.system.session.screensaver import ScreenSaver
 
 _NAME, _PATH = "org.freedesktop.login1", "/org/freedesktop/login1"
@@ -60,7 +61,7 @@ class LogindSession:
     def read(self) -> Session:
         logins = self._logins()
         if logins is None:
-            return Session(locked=self._screen_saver.locked())
+            return Session(active=alone(self._uid), locked=self._screen_saver.locked())
         ours = [login for login in logins if login.of_a_user and login.uid == self._uid]
         locked = _locked(logins, ours)
         return Session(
