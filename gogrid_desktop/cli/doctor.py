@@ -27,7 +27,7 @@ from gogrid_desktop.config.store import SettingsStore
 from gogrid_desktop.errors import GoGridError, SecretStoreError
 from gogrid_desktop.paths import AppPaths, app_paths
 from gogrid_desktop.system import host
-from gogrid_desktop.system.gpu import GpuReading
+from gogrid_desktop.system.gpu import Gpu, GpuReading
 from gogrid_desktop.system.secrets.system_keyring import KeyringSecrets
 
 log = logging.getLogger(__name__)
@@ -144,10 +144,15 @@ def _inference(reading: GpuReading) -> Check:
         return Check("inference", Grade.MISSING, f"llama.cpp cannot be loaded: {why}.", install)
     version, offload, info = [*asked.stdout.splitlines(), "", "", ""][:3]
     found = f"llama-cpp-python {version} with {', '.join(backends(info)) or 'unknown backends'}"
-    if reading.gpus and offload != "1":
+    if _for_cuda(reading) and offload != "1":
         build = "Install a build of llama-cpp-python with CUDA."
         return Check("inference", Grade.WARNING, f"{found}: it cannot use the GPU.", build)
     return Check("inference", Grade.OK, found)
+
+
+def _for_cuda(reading: GpuReading) -> tuple[Gpu, ...]:
+    """Those that a worker can be bound to, which takes a UUID."""
+    return tuple(gpu for gpu in reading.gpus if gpu.uuid)
 
 
 def backends(system_info: str) -> list[str]:
@@ -156,10 +161,10 @@ def backends(system_info: str) -> list[str]:
 
 
 def _memory(reading: GpuReading) -> Check:
-    if reading.gpus:
-        free, kind = max(gpu.vram_free_bytes for gpu in reading.gpus), "of GPU memory free"
+    if gpus := _for_cuda(reading):
+        free, kind = max(gpu.vram_free_bytes for gpu in gpus), "of GPU memory free"
     else:
-        free, kind = psutil.virtual_memory().available, "of memory available (there is no GPU)"
+        free, kind = psutil.virtual_memory().available, "of memory available (no GPU computes)"
     found = f"{free / GIB:.1f} GiB {kind}"
     if free < LEAST_MEMORY_BYTES:
         return Check("memory", Grade.WARNING, found, "Close what uses it: no model fits now.")

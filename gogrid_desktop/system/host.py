@@ -69,12 +69,29 @@ def gpu_probe(patience_s: float = 1.5) -> WatchedGpu:
 def gpu_source(known: tuple[Gpu, ...] = ()) -> GpuProbe:
     """What `gpu_probe`'s process asks: the drivers themselves, which may hang. `known`: what was read before."""
     if sys.platform == "darwin":
-        from gogrid_desktop.system.gpu.null import NullGpu
+        import ctypes
 
-        return NullGpu()
-    from gogrid_desktop.system.gpu.nvml import NvmlGpu
+        from gogrid_desktop.system.gpu import macos as mac
 
-    return NvmlGpu(keep_open=True, known=known)
+        return mac.MacGpus(ctypes.CDLL(mac.IOKIT), ctypes.CDLL(mac.CORE_FOUNDATION))
+    of_nvidia = tuple(gpu for gpu in known if gpu.uuid)
+    if sys.platform == "linux":
+        from gogrid_desktop.system.gpu.amdgpu import AmdGpus
+        from gogrid_desktop.system.gpu.linux import LinuxGpus
+        from gogrid_desktop.system.gpu.nvml import NvmlGpu
+
+        return LinuxGpus(NvmlGpu(keep_open=True, known=of_nvidia), AmdGpus(), first=len(of_nvidia))
+    if sys.platform == "win32":
+        import ctypes
+
+        from gogrid_desktop.system.gpu.nvml import NvmlGpu
+        from gogrid_desktop.system.gpu.windows import WindowsGpus
+        from gogrid_desktop.system.gpu.windows_pdh import PdhGpus
+
+        return WindowsGpus(NvmlGpu(keep_open=True, known=of_nvidia), PdhGpus(ctypes.WinDLL("pdh")))
+    from gogrid_desktop.system.gpu.null import NullGpu
+
+    return NullGpu()
 
 
 def power_probe() -> PowerProbe:

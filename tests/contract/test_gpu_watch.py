@@ -28,7 +28,7 @@ FULL = Gpu(
 )
 LIMIT_S = 20.0  # of what must come at last; nothing here measures
 #: Every pause short, and whatever was read too old at once, so that each reading asks.
-QUICK = Timing(fresh_s=0.0, answer_s=1.0, start_s=15.0, pause_s=0.05, longest_pause_s=0.2, absent_s=0.05)
+QUICK = Timing(fresh_s=0.0, answer_s=2.5, start_s=15.0, pause_s=0.05, longest_pause_s=0.2, absent_s=0.05)
 
 
 class Machine:

@@ -49,7 +49,7 @@ class StandInGpus:
     name = "stand-in"
 
     def __init__(self, count: int) -> None:
-        self._gpus = tuple(Gpu(i, f"GPU {i}", "580", 8 * GIB, 0, 8 * GIB, None) for i in range(count))
+        self._gpus = tuple(Gpu(i, f"GPU {i}", "580", 8 * GIB, 0, 8 * GIB, None, f"GPU-{i}") for i in range(count))
 
     def read(self) -> GpuReading:
         return GpuReading(self._gpus)

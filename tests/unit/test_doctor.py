@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from gogrid_desktop.paths import AppPaths, app_paths
 from gogrid_desktop.system.gpu import Gpu, GpuReading
 
 GIB = 2**30
-CARD = Gpu(0, "Stand-in 8", "550.00", 8 * GIB, GIB, 7 * GIB, 0.1)
+CARD = Gpu(0, "Stand-in 8", "550.00", 8 * GIB, GIB, 7 * GIB, 0.1, "GPU-1")
 CPU_INFO = "0.3.36\n0\nCPU : SSE3 = 1 | AVX = 1 | OPENMP = 1 | \n"
 CUDA_INFO = "0.3.36\n1\nCUDA : ARCHS = 900 | CPU : SSE3 = 1 | OPENMP = 1 | \n"
 
@@ -131,7 +132,7 @@ NO_KEYRING = raising(SecretStoreUnavailable("No keyring.", "--allow-plaintext-to
         ({"coordinator": "It does not answer."}, "coordinator", Grade.MISSING, "It does not answer. Check the address"),
         ({"disk_free": GIB}, "disk", Grade.WARNING, "1.0 GiB free"),
         ({"disk_free": 1000}, "disk", Grade.MISSING, "Free some space"),
-        ({"gpus": GpuReading((Gpu(0, "Full", "1", GIB, GIB, 0, None),))}, "memory", Grade.WARNING, "no model fits"),
+        ({"gpus": GpuReading((replace(CARD, vram_free_bytes=0),))}, "memory", Grade.WARNING, "no model fits"),
     ],
 )
 def test_what_is_missing_is_said_with_what_to_do(
@@ -148,7 +149,7 @@ def test_without_a_gpu_the_processor_and_its_memory_do(machine: Machine, paths: 
     machine.gpus = GpuReading(problem="No driver.")
     machine.llama = SimpleNamespace(returncode=0, stdout=CPU_INFO, stderr="")
     assert seen(paths, "inference") == Check("inference", Grade.OK, "llama-cpp-python 0.3.36 with CPU")
-    assert "there is no GPU" in seen(paths, "memory").found
+    assert "no GPU computes" in seen(paths, "memory").found
 
 
 def test_a_llama_that_hangs_is_given_up(machine: Machine, paths: AppPaths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,12 @@ def test_a_process_sees_the_devices_of_cuda_visible_devices_in_that_order(
     assert len(visible(BOTH, listed)) == len(seen)
 
 
+def test_a_gpu_of_another_maker_is_no_device_of_cuda() -> None:
+    other = Gpu(2, "Radeon", "amdgpu", 2**33, 0, 2**33, None)
+    assert visible((*BOTH, other), None) == visible(BOTH, None)
+    assert visible((*BOTH, other), "0,2") == visible(BOTH, "0")
+
+
 def test_a_device_named_by_its_uuid_takes_a_limit_without_a_ceiling() -> None:
     assert variables(50, (99_999,), (None,))[MEMORY] == "0=99999M"
 

@@ -9,4 +9,4 @@ class NullGpu:
     name = "none"
 
     def read(self) -> GpuReading:
-        return GpuReading(problem="This system has no interface to NVIDIA GPUs.")
+        return GpuReading(problem="This system has no interface to its GPUs.")

@@ -46,6 +46,7 @@ def visible(gpus: Sequence[Gpu], listed: str | None) -> tuple[Gpu | None, ...]:
     None stands for a device with a UUID that no GPU has, as a part of one (MIG) does. As for CUDA, the list ends at the
     first number that does not exist, and the beginning of a UUID will do.
     """
+    gpus = [gpu for gpu in gpus if gpu.uuid]  # those of other makers have none, and CUDA does not count them
     if listed is None:
         return tuple(gpus)
     by_index = {gpu.index: gpu for gpu in gpus}
