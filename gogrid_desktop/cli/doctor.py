@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,8 @@ import psutil
 import typer
 from rich.console import Console
 
+from gogrid_desktop.cli.checks import Check, Grade
+from gogrid_desktop.cli.doctor_signals import SIGNALS, agent
 from gogrid_desktop.client.grid import reachable
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.config.store import SettingsStore
@@ -44,22 +45,6 @@ ASK_LLAMA = (
     "import llama_cpp as l; print(l.__version__, int(l.llama_supports_gpu_offload()), "
     "l.llama_print_system_info().decode(), sep='\\n')"
 )
-
-
-class Grade(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    MISSING = "missing"  # without it nothing is shared
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line: what was looked at, what was found, what to do."""
-
-    name: str
-    grade: Grade
-    found: str
-    remedy: str = ""
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False) -> None:
@@ -89,9 +74,8 @@ def examine(paths: AppPaths) -> list[Check]:
         "inference": lambda: _inference(gpus),
         "memory": lambda: _memory(gpus),
         "disk": lambda: _disk(settings.models.folder or paths.models),
-        "idle time": lambda: _idle(settings),
-        "power": lambda: _power(settings),
-        "screen": lambda: _screen(settings),
+        **{name: partial(look, settings) for name, look in SIGNALS.items()},
+        "agent": lambda: agent(paths),
         "keyring": lambda: _keyring(settings),
         "tray": _tray,
         "coordinator": lambda: _coordinator(settings),
@@ -179,48 +163,6 @@ def _disk(folder: Path) -> Check:
     if free < LEAST_DISK_BYTES:
         return Check("disk", Grade.MISSING, found, remedy)
     return Check("disk", Grade.WARNING, found, remedy) if free < GOOD_DISK_BYTES else Check("disk", Grade.OK, found)
-
-
-def _idle(settings: Settings) -> Check:
-    if settings.role == "server":
-        return Check("idle time", Grade.OK, "not needed on a server")
-    for probe in host.idle_probes():
-        idle_s = probe.idle_s()
-        if idle_s is not None:
-            return Check("idle time", Grade.OK, f"{probe.name} answers: {idle_s:.0f} s")
-    return Check(
-        "idle time",
-        Grade.WARNING,
-        "no source answers, so you count as present all the time.",
-        "Run this in your desktop session (X11 so far), or: gogrid settings set role server",
-    )
-
-
-def _power(settings: Settings) -> Check:
-    probe = host.power_probe()
-    power = probe.read()
-    matters = settings.power.pause_on_battery
-    if power.mains is None:
-        remedy = "" if not matters else "To share whatever the power: gogrid settings set power.pause_on_battery false"
-        return Check("power", Grade.MISSING if matters else Grade.OK, "nothing says where it comes from.", remedy)
-    found = "mains" if power.mains else "battery"
-    found += "" if power.charge is None else f", charge {round(power.charge * 100)} %"
-    found += ", battery saver on" if power.saver else ""
-    if matters and (power.saver or not power.mains):
-        return Check("power", Grade.WARNING, f"{found}: sharing is paused.", "Plug it in, or switch the saver off.")
-    return Check("power", Grade.OK, f"{found} ({probe.name})")
-
-
-def _screen(settings: Settings) -> Check:
-    if settings.role == "server" or not settings.screen.pause_on_fullscreen:
-        return Check("screen", Grade.OK, "not looked at, as you set it")
-    probe = host.screen_probe()
-    seen = probe.read()
-    if seen.fullscreen is None:
-        found = "nothing says whether a program fills it, so you count as present all the time."
-        return Check("screen", Grade.WARNING, found, "Otherwise: gogrid settings set screen.pause_on_fullscreen false")
-    what = (seen.program or "something") if seen.fullscreen else "nothing"
-    return Check("screen", Grade.OK, f"{what} fills it ({probe.name})")
 
 
 def _keyring(settings: Settings) -> Check:

@@ -13,11 +13,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gogrid_desktop.cli import doctor
+from gogrid_desktop.cli import doctor, doctor_signals
 from gogrid_desktop.cli.doctor import Check, Grade
 from gogrid_desktop.config.store import SettingsStore
+from gogrid_desktop.core.attention import Attention
+from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.screen import Screen
+from gogrid_desktop.core.session import Session
 from gogrid_desktop.errors import SecretStoreLocked, SecretStoreUnavailable
 from gogrid_desktop.paths import AppPaths, app_paths
 from gogrid_desktop.system.gpu import Gpu, GpuReading
@@ -41,15 +44,24 @@ class Machine:
         self.keyring: Callable[[], str] = lambda: "Test Keyring"
         self.coordinator: str | None = None
         self.disk_free = 100 * GIB
-        probe = SimpleNamespace(name="test-idle", idle_s=lambda: self.idle_s)
+        self.session = Session(active=True)
+        self.attention = Attention("", False, "")
+        self.metered: bool | None = False
+        self.administrator = Path("/nowhere")
+        probe = SimpleNamespace(name="test-idle", kind=Kind.COUNTER, idle_s=lambda: self.idle_s, close=lambda: None)
         host = SimpleNamespace(
             gpu_probe=lambda patience_s: SimpleNamespace(read=lambda: self.gpus, close=lambda: None),
             idle_probes=lambda: (probe,),
             tray=lambda: self.tray,
             screen_probe=lambda: SimpleNamespace(name="test-screen", read=lambda: self.screen),
             power_probe=lambda: SimpleNamespace(name="test-power", read=lambda: self.power),
+            session_probe=lambda: SimpleNamespace(name="test-session", read=lambda: self.session, close=lambda: None),
+            attention_probe=lambda: SimpleNamespace(read=lambda: self.attention),
+            network_probe=lambda: SimpleNamespace(metered=lambda: self.metered),
+            administrator_folder=lambda: self.administrator,
         )
         monkeypatch.setattr(doctor, "host", host)
+        monkeypatch.setattr(doctor_signals, "host", host)
         monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: self.llama)
         monkeypatch.setattr(doctor, "KeyringSecrets", lambda: SimpleNamespace(backend=lambda: self.keyring()))
         monkeypatch.setattr(doctor, "reachable", lambda url: self.coordinator)
@@ -84,8 +96,14 @@ def test_a_machine_that_has_everything_can_share(machine: Machine, paths: AppPat
         "memory",
         "disk",
         "idle time",
+        "session",
         "power",
         "screen",
+        "attention",
+        "network",
+        "programs",
+        "limits",
+        "agent",
         "keyring",
         "tray",
         "coordinator",
@@ -117,6 +135,19 @@ NO_KEYRING = raising(SecretStoreUnavailable("No keyring.", "--allow-plaintext-to
         ),
         ({"llama": SimpleNamespace(returncode=-6, stdout="", stderr="")}, "inference", Grade.MISSING, "exit code -6"),
         ({"idle_s": None}, "idle time", Grade.WARNING, "you count as present"),
+        ({"session": Session()}, "session", Grade.WARNING, "you count as present all the time"),
+        ({"session": Session(active=False)}, "session", Grade.WARNING, "another user is at the computer"),
+        (
+            {"session": Session(active=True, locked=True, remote=True)},
+            "session",
+            Grade.OK,
+            "yours, locked, used from afar",
+        ),
+        ({"session": Session(nobody=True)}, "session", Grade.OK, "nobody is logged in"),
+        ({"attention": Attention()}, "attention", Grade.OK, "films and games and calls cannot"),
+        ({"attention": Attention("mpv", False, "camera")}, "attention", Grade.OK, "mpv keeps the screen awake; camera"),
+        ({"metered": True}, "network", Grade.WARNING, "metered: no new work. To share all the same"),
+        ({"metered": None}, "network", Grade.OK, "it counts as unmetered"),
         ({"power": Power(None)}, "power", Grade.MISSING, "gogrid settings set power.pause_on_battery false"),
         ({"power": Power(False, 0.31)}, "power", Grade.WARNING, "battery, charge 31 %: sharing is paused. Plug it in"),
         ({"power": Power(True, 0.9, saver=True)}, "power", Grade.WARNING, "saver on: sharing is paused."),
@@ -208,7 +239,7 @@ def test_it_prints_one_line_each_and_ends_with_0_where_the_machine_can_share(mac
     code, text = run()
     lines = text.splitlines()
     assert code == 0
-    assert len(lines) == 12
+    assert len(lines) == 18
     assert lines[2] == "ok      gpu         Stand-in 8 (8.0 GiB), driver 550.00"
     assert lines[10] == "warning tray        this desktop shows no tray. A small window stands in for the icon."
 
@@ -220,3 +251,20 @@ def test_it_ends_with_1_where_something_required_is_missing(machine: Machine, pa
     assert code == 1
     assert told["can_share"] is False
     assert {"name", "grade", "found", "remedy"} == set(told["checks"][0])
+
+
+def test_a_rule_for_a_program_that_is_nowhere_is_named(machine: Machine, paths: AppPaths) -> None:
+    SettingsStore(paths.settings_file).change({"applications.pause_for": "no-such-program"})
+    check = seen(paths, "programs")
+    assert check.grade is Grade.WARNING
+    assert "nothing called no-such-program is installed or runs" in check.found
+
+
+def test_what_an_administrator_allows_is_told_and_a_broken_file_allows_nothing(
+    machine: Machine, paths: AppPaths, tmp_path: Path
+) -> None:
+    machine.administrator = tmp_path
+    (tmp_path / "ceiling.toml").write_text('at_most = "balanced"')
+    assert seen(paths, "limits").found == "the administrator of this computer allows balanced"
+    (tmp_path / "ceiling.toml").write_text('at_most = "lots"')
+    assert seen(paths, "limits").grade is Grade.MISSING
