@@ -31,7 +31,7 @@ class Said:
     cpu: float | None = None
     in_front: str = ""
     reads: dict[str, int] = field(default_factory=dict)
-    changed: Callable[[], None] = lambda: None
+    watchers: list[Callable[[], None]] = field(default_factory=list)
     input_heard: Callable[[], None] | None = None
     sleep_delayed: bool = False
 
@@ -54,7 +54,7 @@ class Said:
                 return said.in_front
 
             def watch(self, changed: Callable[[], None]) -> None:
-                said.changed = changed
+                said.watchers.append(changed)
 
             def delay_sleep(self) -> bool:
                 said.sleep_delayed = True
@@ -78,6 +78,11 @@ class Said:
             one["network_metered"],  # type: ignore[arg-type]
             one["cpu"],  # type: ignore[arg-type]
         )
+
+    def changed(self) -> None:
+        """Tell all who watch."""
+        for watcher in self.watchers:
+            watcher()
 
     def idle_s(self) -> float | None:
         return self.idle

@@ -241,7 +241,7 @@ def test_it_prints_one_line_each_and_ends_with_0_where_the_machine_can_share(mac
     assert code == 0
     assert len(lines) == 18
     assert lines[2] == "ok      gpu         Stand-in 8 (8.0 GiB), driver 550.00"
-    assert lines[10] == "warning tray        this desktop shows no tray. A small window stands in for the icon."
+    assert lines[16] == "warning tray        this desktop shows no tray. A small window stands in for the icon."
 
 
 def test_it_ends_with_1_where_something_required_is_missing(machine: Machine, paths: AppPaths) -> None:
