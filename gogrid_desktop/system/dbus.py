@@ -70,6 +70,7 @@ class Bus:
         self._which = which
         self._connection: DBusConnection | None = None
         self._opening = threading.Lock()
+        self._not_before = 0.0  # when a bus that hung is looked for again
         self._waiting: dict[int, Future[Message]] = {}
         self._late: dict[str, tuple[int, float]] = {}  # who does not answer: (to what, left alone until)
         self._owners: dict[str, str] = {}  # of the names that are listened to
@@ -111,10 +112,12 @@ class Bus:
         rule = {"type": "signal", "interface": service.interface, "member": signal}
         rule["path_namespace" if below else "path"] = service.path
         ear = _Ear(service.name, MatchRule(sender=service.name, **rule), MatchRule(**rule), heard)
-        self._ears.append(ear)
+        with self._opening:
+            first = not self._ears
+            self._ears.append(ear)
         if (connection := self._open()) is not None:
             self._attach(connection, ear)
-        elif len(self._ears) == 1:
+        elif first:
             threading.Thread(target=self._reopen, name=f"dbus {self._which.lower()}", daemon=True).start()
 
     def close(self) -> None:
@@ -177,11 +180,13 @@ class Bus:
 
     def _open(self) -> DBusConnection | None:
         with self._opening:
-            if self._connection is None and not self._closed.is_set():
+            if self._connection is None and not self._closed.is_set() and time.monotonic() >= self._not_before:
                 try:
-                    self._connection = open_dbus_connection(self._which, enable_fds=True)
+                    self._connection = open_dbus_connection(self._which, enable_fds=True, auth_timeout=LIMIT_S)
                 except (OSError, KeyError, ValueError, RuntimeError, DBusErrorResponse) as error:
                     log.debug("no %s bus: %s", self._which.lower(), error)
+                    if isinstance(error, TimeoutError):
+                        self._not_before = time.monotonic() + AGAIN_S
                     return None
                 name = f"dbus {self._which.lower()}"
                 threading.Thread(target=self._receive, args=(self._connection,), name=name, daemon=True).start()
