@@ -70,10 +70,12 @@ class Bus:
         self._which = which
         self._connection: DBusConnection | None = None
         self._opening = threading.Lock()
+        self._not_before = 0.0  # when a bus that hung is looked for again
         self._waiting: dict[int, Future[Message]] = {}
         self._late: dict[str, tuple[int, float]] = {}  # who does not answer: (to what, left alone until)
         self._owners: dict[str, str] = {}  # of the names that are listened to
         self._ears: list[_Ear] = []
+        self._threads: list[threading.Thread] = []
         self._closed = threading.Event()
 
     def call(
@@ -111,16 +113,26 @@ class Bus:
         rule = {"type": "signal", "interface": service.interface, "member": signal}
         rule["path_namespace" if below else "path"] = service.path
         ear = _Ear(service.name, MatchRule(sender=service.name, **rule), MatchRule(**rule), heard)
-        self._ears.append(ear)
+        with self._opening:
+            first = not self._ears
+            self._ears.append(ear)
         if (connection := self._open()) is not None:
             self._attach(connection, ear)
-        elif len(self._ears) == 1:
-            threading.Thread(target=self._reopen, name=f"dbus {self._which.lower()}", daemon=True).start()
+        elif first:
+            self._begin(self._reopen)
 
     def close(self) -> None:
         self._closed.set()
-        if self._connection is not None:
-            self._connection.interrupt()
+        if (connection := self._connection) is not None:
+            connection.interrupt()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(LIMIT_S)
+
+    def _begin(self, what: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=what, args=arguments, name=f"dbus {self._which.lower()}", daemon=True)
+        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+        thread.start()
 
     def _ask(self, name: str, message: Message) -> Message | None:
         _, until = self._late.get(name, (0, 0.0))
@@ -151,9 +163,7 @@ class Bus:
 
     def _attach(self, connection: DBusConnection, ear: _Ear) -> None:
         """Nothing of this is waited for: the bus does one after the other, and a bus that hangs does them later."""
-        comes_and_goes = MatchRule(
-            type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged", path="/org/freedesktop/DBus"
-        )
+        comes_and_goes = MatchRule(type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged")
         comes_and_goes.add_arg_condition(0, ear.name)
         self._tell(connection, message_bus.AddMatch(comes_and_goes))
         serial, owner = self._send(connection, message_bus.GetNameOwner(ear.name))
@@ -177,14 +187,15 @@ class Bus:
 
     def _open(self) -> DBusConnection | None:
         with self._opening:
-            if self._connection is None and not self._closed.is_set():
+            if self._connection is None and not self._closed.is_set() and time.monotonic() >= self._not_before:
                 try:
-                    self._connection = open_dbus_connection(self._which, enable_fds=True)
+                    self._connection = open_dbus_connection(self._which, enable_fds=True, auth_timeout=LIMIT_S)
                 except (OSError, KeyError, ValueError, RuntimeError, DBusErrorResponse) as error:
                     log.debug("no %s bus: %s", self._which.lower(), error)
+                    if isinstance(error, TimeoutError):
+                        self._not_before = time.monotonic() + AGAIN_S
                     return None
-                name = f"dbus {self._which.lower()}"
-                threading.Thread(target=self._receive, args=(self._connection,), name=name, daemon=True).start()
+                self._begin(self._receive, self._connection)
             return self._connection
 
     def _receive(self, connection: DBusConnection) -> None:

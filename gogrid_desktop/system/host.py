@@ -181,6 +181,21 @@ def session_probe() -> SessionProbe:
         from gogrid_desktop.system.session.screensaver import ScreenSaver
 
         return LogindSession(system_bus(), ScreenSaver(session_bus()), os.getuid())
+    if sys.platform == "win32":
+        import ctypes
+
+        from gogrid_desktop.system.session.windows import WindowsSession
+
+        return WindowsSession(ctypes.windll, ctypes.WINFUNCTYPE)
+    if sys.platform == "darwin":
+        import ctypes
+        import os
+
+        from gogrid_desktop.system import core_foundation
+        from gogrid_desktop.system.session.macos import FRAMEWORK, MacSession
+
+        foundation = core_foundation.CoreFoundation(ctypes.CDLL(core_foundation.FRAMEWORK))
+        return MacSession(ctypes.CDLL(FRAMEWORK), foundation, os.getuid())
     from gogrid_desktop.system.session.null import NullSession
 
     return NullSession()
@@ -196,6 +211,24 @@ def attention_probe() -> AttentionProbe:
 
         inhibitors = Inhibitors(session_bus(), system_bus(), os.getpid())
         return LinuxAttention(inhibitors, GameMode(session_bus()), Calls())
+    if sys.platform == "win32":
+        import ctypes
+        import winreg
+
+        import psutil
+
+        from gogrid_desktop.system.attention.windows import WindowsAttention
+
+        return WindowsAttention(ctypes.windll, winreg, psutil.boot_time())
+    if sys.platform == "darwin":
+        import ctypes
+        import os
+
+        from gogrid_desktop.system import core_foundation
+        from gogrid_desktop.system.attention.macos import FRAMEWORK, MacAttention
+
+        foundation = core_foundation.CoreFoundation(ctypes.CDLL(core_foundation.FRAMEWORK))
+        return MacAttention(ctypes.CDLL(FRAMEWORK), foundation, os.getpid())
     from gogrid_desktop.system.attention.null import NullAttention
 
     return NullAttention()

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
+from fixtures_core_foundation import FakeFoundation, Function
 from fixtures_dbus import Mock, PrivateBus, bus, eventually, needs_bus, no_bus
 
 from gogrid_desktop.core.attention import Attention
 from gogrid_desktop.system import dbus, host
-from gogrid_desktop.system.attention import AttentionProbe
+from gogrid_desktop.system.attention import SOMEBODY, AttentionProbe
 from gogrid_desktop.system.attention.call import CAMERA_EVERY_S, Calls
 from gogrid_desktop.system.attention.game_mode import GameMode
-from gogrid_desktop.system.attention.inhibitors import SOMEBODY, Inhibitors
+from gogrid_desktop.system.attention.inhibitors import Inhibitors
 from gogrid_desktop.system.attention.linux import LinuxAttention
+from gogrid_desktop.system.attention.macos import MacAttention
 from gogrid_desktop.system.attention.null import NullAttention
+from gogrid_desktop.system.attention.windows import CONSENT_STORE, WindowsAttention
 from gogrid_desktop.system.dbus import Bus
 
 __all__ = ["bus", "no_bus"]
@@ -331,6 +337,132 @@ def test_all_of_it_is_one_reading(bus: PrivateBus, session: Bus, machine: Machin
     kde(bus, False)
     machine.sound("pcm0c", RUNNING)
     assert probe.read() == Attention(inhibitor="", game_mode=False, call="microphone")
+
+
+NO_PROCESS = 2**22 + 5
+DISPLAY = {"AssertType": "PreventUserIdleDisplaySleep", "AssertLevel": 255, "AssertName": "Playing"}
+OURS = psutil.Process().name()
+
+
+class TestMac:
+    def probe(self, by_process: Any, *, answers: bool = True, pid: int = 1) -> tuple[MacAttention, FakeFoundation]:
+        fake = FakeFoundation()
+
+        def copy(reference: Any) -> int:
+            assert isinstance(reference._obj, ctypes.c_void_p)
+            if answers and by_process is not None:
+                reference._obj.value = fake.copy(by_process)
+            return 0 if answers else -536870212
+
+        return MacAttention(SimpleNamespace(IOPMCopyAssertionsByProcess=Function(copy)), fake.foundation, pid), fake
+
+    @pytest.mark.parametrize(
+        ("by_process", "who"),
+        [
+            ({os.getpid(): [DISPLAY]}, OURS),
+            ({NO_PROCESS: [DISPLAY]}, "Playing"),
+            ({NO_PROCESS: [{"AssertType": "NoDisplaySleepAssertion"}]}, SOMEBODY),
+            ({"-": [DISPLAY]}, "Playing"),
+            ({NO_PROCESS: [{**DISPLAY, "AssertLevel": 0}]}, ""),
+            ({NO_PROCESS: [{**DISPLAY, "AssertType": "PreventUserIdleSystemSleep"}, "?"], 77: "?"}, ""),
+            ({}, ""),
+            (None, ""),
+            (["no dictionary"], None),
+        ],
+    )
+    def test_who_keeps_the_display_awake_is_named(self, by_process: Any, who: str | None) -> None:
+        probe, fake = self.probe(by_process)
+        assert probe.read() == Attention(inhibitor=who)
+        assert fake.owned == set()
+
+    def test_what_we_hold_does_not_count(self) -> None:
+        assert self.probe({os.getpid(): [DISPLAY]}, pid=os.getpid())[0].read() == Attention(inhibitor="")
+
+    def test_what_does_not_answer_is_unknown(self) -> None:
+        probe, _ = self.probe({}, answers=False)
+        probe.watch(lambda: None)
+        assert probe.read() == Attention()
+
+
+class Registry:
+    """winreg as far as we call it: folders of values."""
+
+    HKEY_CURRENT_USER = 2**31 + 1
+
+    def __init__(self, *folders: tuple[str, dict[str, Any]]) -> None:
+        self.folders = {f"{CONSENT_STORE}\\{name}": values for name, values in folders}
+
+    class Key:
+        def __init__(self, below: list[str], values: dict[str, Any]) -> None:
+            self.below, self.values = below, values
+
+        def __enter__(self) -> Registry.Key:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.below = []
+
+    def OpenKey(self, root: int, folder: str) -> Key:
+        assert root == self.HKEY_CURRENT_USER
+        if not any(f"{each}\\".startswith(f"{folder}\\") for each in self.folders):
+            raise FileNotFoundError(2, folder)
+        below = {each[len(folder) + 1 :].partition("\\")[0] for each in self.folders if each.startswith(f"{folder}\\")}
+        return self.Key(sorted(below), self.folders.get(folder, {}))
+
+    def QueryInfoKey(self, key: Key) -> tuple[int, int, int]:
+        return len(key.below), len(key.values), 0
+
+    def EnumKey(self, key: Key, index: int) -> str:
+        return key.below[index]
+
+    def QueryValueEx(self, key: Key, name: str) -> tuple[Any, int]:
+        if name not in key.values:
+            raise FileNotFoundError(2, name)
+        return key.values[name], 11
+
+
+BOOTED_AT = 1_700_000_000.0
+NOW = 133_444_736_000_000_000 + 10_000_000  # a second after the machine started, in 100 ns since 1601
+IN_USE = {"LastUsedTimeStart": NOW, "LastUsedTimeStop": 0}
+STOPPED = {"LastUsedTimeStart": NOW, "LastUsedTimeStop": NOW + 5}
+
+
+class TestWindows:
+    def probe(self, registry: Registry, state: int = 0, *, status: int = 0) -> WindowsAttention:
+        def power_information(level: int, nothing: None, size: Any, state_at: Any, state_size: Any) -> int:
+            assert (level, nothing, size.value, state_size.value) == (16, None, 0, 4)
+            assert isinstance(state_at._obj, ctypes.c_uint32)
+            state_at._obj.value = state
+            return status
+
+        powrprof = SimpleNamespace(CallNtPowerInformation=power_information)
+        return WindowsAttention(SimpleNamespace(powrprof=powrprof), registry, BOOTED_AT)
+
+    @pytest.mark.parametrize(
+        ("state", "status", "who"), [(0, 0, ""), (1, 0, ""), (2, 0, SOMEBODY), (0x80000003, 0, SOMEBODY), (2, -1, None)]
+    )
+    def test_somebody_keeps_the_display_awake(self, state: int, status: int, who: str | None) -> None:
+        probe = self.probe(Registry(), state, status=status)
+        probe.watch(lambda: None)
+        assert probe.read() == Attention(inhibitor=who)
+
+    @pytest.mark.parametrize(
+        ("folders", "call"),
+        [
+            ([("microphone\\Store.App_8we", STOPPED), ("webcam\\Store.App_8we", STOPPED)], ""),
+            ([("microphone\\Store.App_8we", IN_USE)], "microphone"),
+            ([("microphone\\NonPackaged\\C:#talk.exe", IN_USE)], "microphone"),
+            ([("microphone", {}), ("webcam\\NonPackaged\\C:#talk.exe", IN_USE)], "camera"),
+            ([("webcam\\Store.App_8we", {**IN_USE, "LastUsedTimeStart": NOW - 20_000_000})], ""),
+            ([("webcam\\Store.App_8we", {"Value": "Allow"})], ""),
+            ([("webcam\\Store.App_8we", {**IN_USE, "LastUsedTimeStart": b"?"})], ""),
+            ([], None),
+        ],
+    )
+    def test_a_device_that_a_program_did_not_stop_is_a_call(
+        self, folders: list[tuple[str, dict[str, Any]]], call: str | None
+    ) -> None:
+        assert self.probe(Registry(*folders)).read() == Attention(inhibitor="", call=call)
 
 
 def test_without_a_bus_the_rest_is_known(no_bus: None, session: Bus, machine: Machine, inhibitors: Inhibitors) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -232,6 +234,20 @@ class TestListening:
         assert ours.call(CLOCK, "Time", "s", ("Paris",)) is not None
         mock.emit("Struck", "u", ("u", 12))
         assert eventually(lambda: heard[-1:] == more[-1:] == [(12,)])
+
+
+def test_a_bus_that_greets_nobody_is_left_alone_for_a_while(ours: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as silent, tempfile.TemporaryDirectory(prefix="bus") as folder:
+        silent.bind(f"{folder}/bus")
+        silent.listen()
+        silent.setblocking(False)
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={folder}/bus")
+        monkeypatch.setattr(dbus, "LIMIT_S", 0.2)
+        assert ours.get(CLOCK, "Zone") is None
+        assert ours.get(CLOCK, "Zone") is None
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # nobody came a second time
+            silent.accept()
 
 
 def test_without_a_bus_nothing_is_heard_and_it_can_be_closed(no_bus: None, ours: Bus) -> None:

@@ -1,12 +1,17 @@
-"""Whose session the screen shows: logind as python-dbusmock plays it."""
+"""Whose session the screen shows: logind as python-dbusmock plays it, the others against faked calls."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fixtures_core_foundation import FakeFoundation, Function
 from fixtures_dbus import Mock, PrivateBus, bus, eventually, needs_bus, no_bus
 
 from gogrid_desktop.core.session import Session
@@ -14,8 +19,10 @@ from gogrid_desktop.system import dbus, host
 from gogrid_desktop.system.dbus import Bus
 from gogrid_desktop.system.session import SessionProbe
 from gogrid_desktop.system.session.logind import LogindSession
+from gogrid_desktop.system.session.macos import MacSession
 from gogrid_desktop.system.session.null import NullSession
 from gogrid_desktop.system.session.screensaver import ScreenSaver
+from gogrid_desktop.system.session.windows import SubscribeParameters, WindowsSession, WtsInfoEx, WtsInfoExLevel1
 
 __all__ = ["bus", "no_bus"]
 
@@ -294,6 +301,187 @@ class TestScreenSaver:
         )
         logind.login("1", OURS)
         assert probe.read() == HERE
+
+
+ROUTINE = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+
+
+class Windows:
+    """The system's libraries, with one session that is ours and perhaps another's at the console."""
+
+    def __init__(self, *, state: int = 0, flags: int = 1, user: str | None = None, remote: bool = False) -> None:
+        self.info = WtsInfoEx(Level=1, Data=WtsInfoExLevel1(SessionId=2, SessionState=state, SessionFlags=flags))
+        self.user = user
+        self.buffers: dict[int, Any] = {}
+        self.subscribed: SubscribeParameters | None = None
+        self.answers = True
+
+        class Console:
+            restype: object = ctypes.c_int
+
+            def __call__(self) -> int:
+                assert self.restype is ctypes.c_uint32
+                return 0xFFFFFFFF if user is None else 3
+
+        self.windll = SimpleNamespace(
+            kernel32=SimpleNamespace(WTSGetActiveConsoleSessionId=Console()),
+            user32=SimpleNamespace(GetSystemMetrics=lambda which: int(remote) if which == 0x1000 else 1),
+            wtsapi32=SimpleNamespace(WTSQuerySessionInformationW=self.query, WTSFreeMemory=self.free),
+            powrprof=SimpleNamespace(
+                PowerRegisterSuspendResumeNotification=self.register,
+                PowerUnregisterSuspendResumeNotification=self.unregister,
+            ),
+        )
+        self.probe = WindowsSession(self.windll, ctypes.CFUNCTYPE)
+
+    def query(self, server: None, session: ctypes.c_uint32, what: int, buffer: Any, size: Any) -> int:
+        assert isinstance(buffer._obj, ctypes.c_void_p)
+        assert isinstance(size._obj, ctypes.c_uint32)
+        if not self.answers:
+            return 0
+        if what == 25:
+            assert session.value == 0xFFFFFFFF
+            answer = bytes(self.info)
+        else:
+            assert (what, session.value) == (5, 3)
+            answer = f"{self.user}\0".encode("utf-16-le")
+        kept = ctypes.create_string_buffer(answer, len(answer))
+        buffer._obj.value, size._obj.value = ctypes.addressof(kept), len(answer)
+        self.buffers[ctypes.addressof(kept)] = kept
+        return 1
+
+    def free(self, buffer: ctypes.c_void_p) -> None:
+        assert buffer.value is not None
+        del self.buffers[buffer.value]
+
+    def register(self, flags: int, parameters: Any, handle: Any) -> int:
+        if not self.answers:
+            return 87
+        assert flags == 2
+        assert isinstance(handle._obj, ctypes.c_void_p)
+        self.subscribed = parameters._obj
+        handle._obj.value = 2**40 + 1
+        return 0
+
+    def unregister(self, handle: ctypes.c_void_p) -> int:
+        assert handle.value == 2**40 + 1
+        self.subscribed = None
+        return 0
+
+    def tell(self, event: int) -> None:
+        """As the system does, in a thread of its own."""
+        assert self.subscribed is not None
+        assert ROUTINE(self.subscribed.Callback)(None, event, None) == 0
+
+
+class TestWindows:
+    def test_the_structures_are_as_wide_as_the_systems(self) -> None:
+        assert (ctypes.sizeof(WtsInfoExLevel1), ctypes.sizeof(WtsInfoEx), WtsInfoEx.Data.offset) == (224, 232, 8)
+        assert (WtsInfoExLevel1.SessionFlags.offset, WtsInfoExLevel1.Times.offset) == (8, 160)
+        assert ctypes.sizeof(SubscribeParameters) == 2 * ctypes.sizeof(ctypes.c_void_p)
+
+    @pytest.mark.parametrize(("flags", "locked"), [(0, True), (1, False), (-1, None)])
+    def test_our_session_is_shown(self, flags: int, locked: bool | None) -> None:
+        it = Windows(flags=flags)
+        assert it.probe.read() == Session(active=True, locked=locked, nobody=False, remote=False)
+        assert it.buffers == {}
+
+    def test_we_are_here_from_afar(self) -> None:
+        assert Windows(remote=True).probe.read().remote is True
+
+    def test_another_user_is_at_the_console(self) -> None:
+        it = Windows(state=4, flags=0, user="Zoë")
+        assert it.probe.read() == Session(active=False, locked=True, nobody=False, remote=False)
+        assert it.buffers == {}
+
+    @pytest.mark.parametrize("user", ["", None])
+    def test_a_login_screen_is_nobodys_in_particular(self, user: str | None) -> None:
+        assert Windows(state=4, flags=0, user=user).probe.read() == Session(locked=True, remote=False)
+
+    def test_what_does_not_answer_or_makes_no_sense_is_unknown(self) -> None:
+        it = Windows()
+        it.info.Level = 2
+        assert it.probe.read() == Session()
+        it.answers = False
+        assert it.probe.read() == Session()
+
+    def test_a_sleep_is_told_and_a_waking(self) -> None:
+        it, changes = Windows(), []
+        it.probe.watch(lambda: changes.append(it.probe.read().leaving))
+        it.tell(4)
+        assert it.probe.read().leaving == "suspend"
+        it.tell(18)
+        it.tell(7)
+        assert changes == ["suspend", "", ""]
+
+    def test_the_system_waits_until_we_let_it_sleep(self) -> None:
+        it, told = Windows(), threading.Event()
+        it.probe.watch(told.set)
+        assert it.probe.delay_sleep()
+        sleeping = threading.Thread(target=it.tell, args=(4,))
+        sleeping.start()
+        assert told.wait(20.0)
+        assert it.probe.delay_sleep()  # still
+        it.probe.let_sleep()
+        sleeping.join(20.0)
+        assert not sleeping.is_alive()
+        assert not it.probe.delay_sleep()  # too late for this time
+        it.tell(18)
+        assert it.probe.delay_sleep()
+
+    def test_nothing_waits_for_who_is_not_told(self) -> None:
+        it = Windows()
+        assert not it.probe.delay_sleep()
+        it.answers = False
+        it.probe.watch(lambda: None)
+        assert not it.probe.delay_sleep()
+
+    def test_closing_ends_it(self) -> None:
+        it = Windows()
+        it.probe.watch(lambda: None)
+        it.probe.close()
+        assert it.subscribed is None
+        it.probe.close()
+
+
+class TestMac:
+    def probe(self, said: Any, uid: int = 501, console: Path = Path("/none")) -> tuple[MacSession, FakeFoundation]:
+        fake = FakeFoundation()
+        graphics = SimpleNamespace(CGSessionCopyCurrentDictionary=Function(lambda: said and fake.copy(said)))
+        return MacSession(graphics, fake.foundation, uid, console), fake
+
+    @pytest.mark.parametrize(
+        ("said", "session"),
+        [
+            ({"kCGSSessionOnConsoleKey": True, "kCGSSessionUserNameKey": "Zoë"}, Session(True, False, False)),
+            ({"kCGSSessionOnConsoleKey": True, "CGSSessionScreenIsLocked": True}, Session(True, True, False)),
+            ({"kCGSSessionOnConsoleKey": True, "CGSSessionScreenIsLocked": 1}, Session(True, True, False)),
+            ({"kCGSSessionOnConsoleKey": False}, Session(None, None, False)),
+            ({"kCGSSessionUserIDKey": 501, "list": [1.5, "x"]}, Session()),
+            (["no dictionary"], Session()),
+            (None, Session()),
+        ],
+    )
+    def test_what_it_says_is_read_and_released(self, said: Any, session: Session) -> None:
+        probe, fake = self.probe(said)
+        assert probe.read() == session
+        assert fake.owned == set()
+
+    def test_the_owner_of_the_console_tells_another_user(self, tmp_path: Path) -> None:
+        background = {"kCGSSessionOnConsoleKey": False}
+        if os.getuid() == 0:  # root's console is the login window
+            assert self.probe(background, 501, tmp_path)[0].read().active is None
+            os.chown(tmp_path, 502, -1)
+        owner = tmp_path.stat().st_uid
+        assert self.probe(background, owner + 1, tmp_path)[0].read() == Session(active=False, nobody=False)
+        assert self.probe(background, owner, tmp_path)[0].read().active is None
+
+    def test_nothing_is_told_and_nothing_waits(self) -> None:
+        probe, _ = self.probe(None)
+        probe.watch(lambda: None)
+        assert not probe.delay_sleep()
+        probe.let_sleep()
+        probe.close()
 
 
 def test_without_a_bus_nothing_is_known(no_bus: None, probe: LogindSession) -> None:

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from gogrid_desktop.core.attention import Attention
 
+#: Who keeps the screen from going dark without a name.
+SOMEBODY = "a program"
+
 
 class AttentionProbe(Protocol):
     """`name` is what `gogrid doctor` shows."""

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gogrid_desktop.system.attention import SOMEBODY
 from gogrid_desktop.system.dbus import Body, Bus, Service
-
-#: Who holds it without a name.
-SOMEBODY = "a program"
 
 _GNOME = Service("org.gnome.SessionManager", "/org/gnome/SessionManager", "org.gnome.SessionManager")
 _GNOME_IDLE = 8
