@@ -23,6 +23,7 @@ from rich.console import Console
 from gogrid_desktop.client.grid import reachable
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.config.store import SettingsStore
+from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.errors import GoGridError, SecretStoreError
 from gogrid_desktop.paths import AppPaths, app_paths
 from gogrid_desktop.system import host
@@ -176,14 +177,14 @@ def _idle(settings: Settings) -> Check:
     if settings.role == "server":
         return Check("idle time", Grade.OK, "not needed on a server")
     for probe in host.idle_probes():
-        idle_s = probe.idle_s()
+        idle_s = probe.idle_s() if probe.kind is Kind.COUNTER else None
         if idle_s is not None:
             return Check("idle time", Grade.OK, f"{probe.name} answers: {idle_s:.0f} s")
     return Check(
         "idle time",
         Grade.WARNING,
         "no source answers, so you count as present all the time.",
-        "Run this in your desktop session (X11 so far), or: gogrid settings set role server",
+        "Run this in your desktop session, or: gogrid settings set role server",
     )
 
 

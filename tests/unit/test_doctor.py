@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from gogrid_desktop.cli import doctor
 from gogrid_desktop.cli.doctor import Check, Grade
 from gogrid_desktop.config.store import SettingsStore
+from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.errors import SecretStoreLocked, SecretStoreUnavailable
@@ -40,7 +41,7 @@ class Machine:
         self.keyring: Callable[[], str] = lambda: "Test Keyring"
         self.coordinator: str | None = None
         self.disk_free = 100 * GIB
-        probe = SimpleNamespace(name="test-idle", idle_s=lambda: self.idle_s)
+        probe = SimpleNamespace(name="test-idle", kind=Kind.COUNTER, idle_s=lambda: self.idle_s)
         host = SimpleNamespace(
             gpu_probe=lambda: SimpleNamespace(read=lambda: self.gpus),
             idle_probes=lambda: (probe,),
