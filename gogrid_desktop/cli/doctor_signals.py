@@ -28,7 +28,7 @@ def _idle(settings: Settings) -> Check:
             idle_s = probe.idle_s()
         if idle_s is not None:
             answers.append(f"{probe.name} {idle_s:.0f} s")
-            counts = counts or probe.kind is not Kind.PRESENCE
+            counts = counts or probe.kind is Kind.COUNTER
     if counts:
         return Check("idle time", Grade.OK, ", ".join(answers))
     return Check(

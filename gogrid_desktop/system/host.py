@@ -189,7 +189,6 @@ def session_probe() -> SessionProbe:
         return WindowsSession(ctypes.windll, ctypes.WINFUNCTYPE)
     if sys.platform == "darwin":
         import ctypes
-        import os
 
         from gogrid_desktop.system import core_foundation
         from gogrid_desktop.system.session.macos import FRAMEWORK, MacSession
@@ -222,7 +221,6 @@ def attention_probe() -> AttentionProbe:
         return WindowsAttention(ctypes.windll, winreg, psutil.boot_time())
     if sys.platform == "darwin":
         import ctypes
-        import os
 
         from gogrid_desktop.system import core_foundation
         from gogrid_desktop.system.attention.macos import FRAMEWORK, MacAttention

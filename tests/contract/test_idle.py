@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ import pytest
 from Xlib import X
 from Xlib.display import Display
 
+from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.system import host
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.idle.macos import MacIdle
@@ -56,10 +59,10 @@ class XServer:
         self.process.terminate()
         self.process.wait()
 
-    def touch(self) -> None:
-        """What a person does: move the pointer."""
+    def touch(self, *how: str) -> None:
+        """What a person does, in the words of xdotool: at least move the pointer."""
         environment = {**os.environ, "DISPLAY": self.display}
-        subprocess.run(["xdotool", "mousemove_relative", "3", "3"], env=environment, check=True)
+        subprocess.run(["xdotool", *(how or ("mousemove_relative", "3", "3"))], env=environment, check=True)
 
 
 @pytest.fixture
@@ -79,6 +82,10 @@ def eventually(holds: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def no_watch() -> bool:
+    return not any(thread.name == "x11 input" for thread in threading.enumerate())
 
 
 def known(probe: IdleProbe) -> float:
@@ -135,6 +142,65 @@ class TestX11:
     ) -> None:
         monkeypatch.setenv(name, value)
         assert X11Idle().idle_s() is None
+
+    @pytest.mark.parametrize("how", [("key", "a"), ("click", "1"), ("mousemove_relative", "1", "0")])
+    def test_the_first_input_after_an_absence_is_told_at_once_and_once(
+        self, server: XServer, how: tuple[str, ...]
+    ) -> None:
+        probe, heard = X11Idle(), threading.Semaphore(0)
+        server.touch(*how)  # before it is watched for
+        assert probe.watch_for_input(lambda: pytest.fail("an old one was called"))
+        assert probe.watch_for_input(heard.release)
+        assert not heard.acquire(timeout=0.2)
+        server.touch(*how)
+        assert heard.acquire(timeout=PATIENCE_S)
+        assert eventually(no_watch)
+        server.touch(*how)
+        assert not heard.acquire(timeout=0.2)
+        assert probe.watch_for_input(heard.release)
+        server.touch(*how)
+        assert heard.acquire(timeout=PATIENCE_S)
+
+    def test_input_is_told_while_a_game_holds_the_pointer_and_the_keyboard(self, server: XServer) -> None:
+        game, probe, heard = Display(server.display), X11Idle(), threading.Event()
+        try:
+            root = game.screen().root
+            assert root.grab_pointer(False, 0, X.GrabModeAsync, X.GrabModeAsync, 0, 0, X.CurrentTime) == X.GrabSuccess
+            assert root.grab_keyboard(False, X.GrabModeAsync, X.GrabModeAsync, X.CurrentTime) == X.GrabSuccess
+            assert probe.watch_for_input(heard.set)
+            server.touch("key", "a")
+            assert heard.wait(PATIENCE_S)
+        finally:
+            game.close()
+
+    def test_a_server_that_dies_is_told_to_who_waits_for_input(self, server: XServer) -> None:
+        probe, heard = X11Idle(), threading.Event()
+        assert probe.watch_for_input(heard.set)
+        server.end()
+        assert heard.wait(PATIENCE_S)
+        assert not probe.watch_for_input(heard.set)
+
+    def test_a_server_that_hangs_takes_no_watch_and_takes_it_later(self, server: XServer) -> None:
+        probe, heard = X11Idle(), threading.Event()
+        server.process.send_signal(signal.SIGSTOP)
+        assert not probe.watch_for_input(heard.set)
+        server.process.send_signal(signal.SIGCONT)
+        assert eventually(lambda: probe.watch_for_input(heard.set))
+        server.touch()
+        assert heard.wait(PATIENCE_S)
+
+    def test_who_closes_hears_no_more(self, server: XServer) -> None:
+        probe = X11Idle()
+        assert probe.watch_for_input(lambda: pytest.fail("nobody wants to know"))
+        probe.close()
+        assert eventually(no_watch)
+        server.touch()
+
+    def test_without_the_input_extension_it_cannot_tell(self, server: XServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("Xlib.ext.xinput.extname", "Not-An-Extension")
+        assert not X11Idle().watch_for_input(lambda: None)
+        monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+        assert not X11Idle().watch_for_input(lambda: None)
 
     def test_a_bare_x_server_has_no_tray(self, server: XServer, monkeypatch: pytest.MonkeyPatch) -> None:
         assert x11_tray() is Tray.ABSENT
@@ -221,9 +287,33 @@ def test_macos_tells_seconds_or_is_unknown(answer: float, idle_s: float | None) 
 
 def test_where_there_is_no_source_nothing_is_known() -> None:
     assert NullIdle().idle_s() is None
+    assert not NullIdle().watch_for_input(lambda: None)
 
 
 def test_this_system_has_a_source_with_a_name() -> None:
     probes = host.idle_probes()
     assert probes
-    assert all(probe.name for probe in probes)
+    assert all(probe.name and probe.kind in Kind for probe in probes)
+    for probe in probes:
+        probe.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kinds of session are Linux's")
+@pytest.mark.parametrize(
+    ("variable", "value", "counters"),
+    [
+        ("WAYLAND_DISPLAY", "wayland-0", ["wayland-idle-notify", "mutter-idle-monitor"]),
+        ("DISPLAY", ":0", ["x11-screensaver", "mutter-idle-monitor", "screensaver-service"]),
+    ],
+)
+def test_the_kind_of_session_says_which_sources_may_count(
+    variable: str, value: str, counters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WAYLAND_DISPLAY", "XDG_SESSION_TYPE", "DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    probes = host.idle_probes()
+    assert [probe.name for probe in probes if probe.kind is Kind.COUNTER] == counters
+    assert [probe.kind for probe in probes if probe.kind is not Kind.COUNTER] == [Kind.PRESENCE, Kind.HINT]
+    for probe in probes:
+        probe.close()

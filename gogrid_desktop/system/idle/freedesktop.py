@@ -23,9 +23,9 @@ class ScreenSaverIdle(Asked):
     name = "screensaver-service"
     kind = Kind.COUNTER
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, patience: Patience | None = None) -> None:
         self._bus = bus
-        self._patience = Patience()
+        self._patience = patience or Patience()
 
     def idle_s(self) -> float | None:
         if wayland_session():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.system.bounded import Bounded
@@ -23,14 +22,14 @@ MANAGER = Service(_NAME, "/org/freedesktop/login1", "org.freedesktop.login1.Mana
 
 
 class LogindIdle(Asked):
-    """`bus`: the system's; it is closed with the source. `uid`: the user's. `monotonic`: logind's clock, in seconds."""
+    """`bus`: the system's; it is closed with the source. `uid`: the user's."""
 
     name = "logind-idle-hint"
     kind = Kind.HINT
 
-    def __init__(self, bus: Bus, uid: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._bus, self._uid, self._monotonic = bus, uid, monotonic
-        self._patience = Patience()
+    def __init__(self, bus: Bus, uid: int, patience: Patience | None = None) -> None:
+        self._bus, self._uid = bus, uid
+        self._patience = patience or Patience()
         self._bounded = Bounded(self.name, _LIMIT_S)
         self._session: Service | None = None
 
@@ -52,7 +51,7 @@ class LogindIdle(Asked):
             case False, _:
                 return 0.0
             case True, int() as since_us if since_us > 0:
-                return max(0.0, self._monotonic() - since_us / 1e6)
+                return max(0.0, time.monotonic() - since_us / 1e6)
             case _:
                 self._session = None  # it may have ended: the next one is looked for
                 return None

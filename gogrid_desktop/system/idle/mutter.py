@@ -23,9 +23,9 @@ class MutterIdle:
     kind = Kind.COUNTER
     notifies = True
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, patience: Patience | None = None) -> None:
         self._bus = bus
-        self._patience = Patience()
+        self._patience = patience or Patience()
         self._one, self._lock = threading.Lock(), threading.Lock()
         self._listening = False
         self._heard: Callable[[], None] | None = None
