@@ -15,20 +15,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jeepney import (
-    DBusAddress,
-    DBusErrorResponse,
-    MatchRule,
-    Message,
-    MessageFlag,
-    MessageType,
-    Properties,
-    message_bus,
-    new_method_call,
-)
+from jeepney import DBusAddress, MatchRule, Message, MessageFlag, MessageType, Properties, message_bus, new_method_call
 from jeepney.fds import FileDescriptor
-from jeepney.io.threading import DBusConnection, open_dbus_connection
+from jeepney.io.threading import DBusConnection
 from jeepney.low_level import HeaderFields
+
+from gogrid_desktop.system.dbus_open import open_connection
 
 LIMIT_S = 1.0
 #: A service that did not answer is left alone for so long, unless its answer comes after all. While something is
@@ -189,8 +181,8 @@ class Bus:
         with self._opening:
             if self._connection is None and not self._closed.is_set() and time.monotonic() >= self._not_before:
                 try:
-                    self._connection = open_dbus_connection(self._which, enable_fds=True, auth_timeout=LIMIT_S)
-                except (OSError, KeyError, ValueError, RuntimeError, DBusErrorResponse) as error:
+                    self._connection = open_connection(self._which, LIMIT_S)
+                except (OSError, KeyError, ValueError, RuntimeError) as error:
                     log.debug("no %s bus: %s", self._which.lower(), error)
                     if isinstance(error, TimeoutError):
                         self._not_before = time.monotonic() + AGAIN_S

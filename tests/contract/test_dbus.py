@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +47,28 @@ def play(bus: PrivateBus) -> Mock:
     mock = bus.mock(NAME, PATH, INTERFACE)
     mock.method("Time", "s", "s", "ret = 'noon in ' + args[0]")
     return mock
+
+
+def test_a_bus_that_stops_while_it_greets_leaves_nothing_open(ours: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its part of the handshake is played as far as it came: it takes the name and says nothing to Hello."""
+    with socket.socket(socket.AF_UNIX) as bus, tempfile.TemporaryDirectory(prefix="bus") as folder:
+        bus.bind(f"{folder}/bus")
+        bus.listen()
+
+        def greet() -> None:
+            peer, _ = bus.accept()
+            with peer, peer.makefile("rb") as lines:
+                for line in lines:
+                    if line.startswith(b"BEGIN"):
+                        return
+                    peer.sendall(b"AGREE_UNIX_FD\r\n" if b"NEGOTIATE" in line else b"OK 1234deadbeef\r\n")
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={folder}/bus")
+        assert ours.get(CLOCK, "Zone") is None
+        greeting.join()
+        gc.collect()
 
 
 class Heard(list[tuple[Any, ...]]):
@@ -146,9 +170,13 @@ class TestAsked:
     def test_who_waits_for_an_answer_is_told_that_the_bus_went_away(
         self, clock: Mock, bus: PrivateBus, ours: Bus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        clock.method("Hang", "", "", "open('/proc/self/comm', 'w').write('hanging'); time.sleep(3600)")
+        assert ours.get(CLOCK, "Zone") == "UTC"
         monkeypatch.setattr(dbus, "LIMIT_S", 3600.0)
-        asking = threading.Thread(target=lambda: ours.call(CLOCK, "Sleep"), daemon=True)
+        asking = threading.Thread(target=lambda: ours.call(CLOCK, "Hang"), daemon=True)
         asking.start()
+        comm = Path(f"/proc/{clock.process.pid}/comm")
+        assert eventually(lambda: comm.read_text() == "hanging\n")  # it was asked
         bus.kill()
         asking.join(20.0)
         assert not asking.is_alive()
@@ -245,7 +273,7 @@ def test_a_bus_that_greets_nobody_is_left_alone_for_a_while(ours: Bus, monkeypat
         monkeypatch.setattr(dbus, "LIMIT_S", 0.2)
         assert ours.get(CLOCK, "Zone") is None
         assert ours.get(CLOCK, "Zone") is None
-        silent.accept()[0].close()
+        silent.accept()[0].close()  # what was opened is closed, or this test fails with a warning
         with pytest.raises(BlockingIOError):  # nobody came a second time
             silent.accept()
 
