@@ -17,7 +17,6 @@ from test_idle import eventually
 from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.system.dbus import Bus, Service
 from gogrid_desktop.system.idle import IdleProbe
-from gogrid_desktop.system.idle.asking import REST_S, Patience
 from gogrid_desktop.system.idle.freedesktop import SCREEN_SAVER, ScreenSaverIdle
 from gogrid_desktop.system.idle.logind import MANAGER, LogindIdle
 from gogrid_desktop.system.idle.mutter import MONITOR, MutterIdle
@@ -125,10 +124,6 @@ def mutter(start: Callable[..., MockService]) -> MockService:
     return it
 
 
-def unresting() -> Patience:
-    return Patience(lambda: 0.0)
-
-
 @needs_mock
 class TestMutter:
     def test_it_tells_milliseconds(self, mutter: MockService, bus: Bus) -> None:
@@ -168,10 +163,17 @@ class TestMutter:
         assert MutterIdle(bus).watch_for_input(heard.set)
         assert heard.wait(10)
 
+    def test_who_closes_hears_no_more_and_the_bus_stays_open(self, mutter: MockService, bus: Bus) -> None:
+        probe = MutterIdle(bus)
+        assert probe.watch_for_input(lambda: pytest.fail("nobody wants to know"))
+        probe.close()
+        mutter.emits("WatchFired", "u", 1)
+        assert MutterIdle(bus).idle_s() == 61.5
+
     def test_a_compositor_that_hangs_dies_and_returns(
         self, mutter: MockService, bus: Bus, start: Callable[..., MockService]
     ) -> None:
-        probe = MutterIdle(bus, unresting())
+        probe = MutterIdle(bus)
         mutter.process.send_signal(signal.SIGSTOP)
         assert probe.idle_s() is None
         assert not probe.watch_for_input(lambda: None)
@@ -283,7 +285,7 @@ class TestLogind:
         self, login: Login, system: Bus, start: Callable[..., MockService]
     ) -> None:
         login.display("c1")
-        probe = LogindIdle(system, UID, unresting())
+        probe = LogindIdle(system, UID)
         assert probe.idle_s() == 0.0
         login.service.process.send_signal(signal.SIGSTOP)
         assert probe.idle_s() is None
@@ -303,10 +305,13 @@ def sources(session: Bus, system: Bus) -> tuple[IdleProbe, ...]:
 def test_without_a_bus_nothing_is_known(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS"):
         monkeypatch.setenv(name, address)
-    for probe in sources(Bus("SESSION"), Bus("SYSTEM")):
+    session, system = Bus("SESSION"), Bus("SYSTEM")
+    for probe in sources(session, system):
         assert probe.idle_s() is None
         assert not probe.watch_for_input(lambda: None)
         probe.close()
+    session.close()
+    system.close()
 
 
 @needs_mock
@@ -319,23 +324,3 @@ def test_without_the_services_nothing_is_known_nor_once_the_bus_has_died(
     assert watching.watch_for_input(lambda: None)
     private.end()
     assert eventually(lambda: watching.idle_s() is None)
-
-
-def test_a_source_that_took_long_rests_for_a_while() -> None:
-    now, asked = [0.0], []
-
-    def slowly(seconds: float) -> Callable[[], float]:
-        def answer() -> float:
-            asked.append(now[0])
-            now[0] += seconds
-            return 5.0
-
-        return answer
-
-    patience = Patience(lambda: now[0])
-    assert patience.ask(slowly(0.1)) == 5.0
-    assert patience.ask(slowly(1.0)) == 5.0
-    assert patience.ask(slowly(0.0)) is None
-    now[0] += REST_S
-    assert patience.ask(slowly(0.0)) == 5.0
-    assert asked == [0.0, 0.1, pytest.approx(1.1 + REST_S)]

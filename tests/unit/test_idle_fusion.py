@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gogrid_desktop.agent.sensors import Sensors
 from gogrid_desktop.core.idle import IN_USE_S, STEADY_S, STUCK_S, Idle, IdleFusion, Kind, Reading
-from gogrid_desktop.system.power.null import NullPower
-from gogrid_desktop.system.screen.null import NullScreen
 
 NAN = math.nan
 
@@ -271,47 +267,3 @@ def test_nobody_is_away_by_a_counter_that_never_kept_step(steps: list[tuple[floa
         now += pause_s + 3.0
         told = fusion.fold([Reading("stuck", Kind.COUNTER, round(value / 1e5), now)])
         assert told.idle_s is None or told.idle_s < IN_USE_S
-
-
-@dataclass
-class Probe:
-    """A source that a test speaks through."""
-
-    name: str
-    kind: Kind
-    says: float | None
-    notifies: bool = False
-
-    def idle_s(self) -> float | None:
-        return self.says
-
-    def watch_for_input(self, heard: Callable[[], None]) -> bool:
-        return False
-
-    def close(self) -> None:
-        return
-
-
-@dataclass
-class StoppedClock:
-    at_s: float = 50.0
-
-    def now(self) -> float:
-        return 1.7e9
-
-    def monotonic(self) -> float:
-        return self.at_s
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody sleeps here")
-
-
-def test_the_agent_asks_every_source_and_tells_what_is_to_be_believed() -> None:
-    counter, pad, clock = Probe("counter", Kind.COUNTER, 100.0), Probe("pad", Kind.PRESENCE, 4.0), StoppedClock()
-    sensors = Sensors((counter, pad), NullPower(), NullScreen(), clock)
-    assert (sensors.read(0).idle_s, sensors.read(0).idle_source) == (4.0, "pad")
-    pad.says = None
-    assert (sensors.read(0).idle_s, sensors.read(0).idle_source) == (None, "none")
-    clock.at_s += STEADY_S
-    counter.says = 100.0 + STEADY_S
-    assert (sensors.read(0).idle_s, sensors.read(0).idle_source) == (130.0, "counter")

@@ -11,26 +11,25 @@ from __future__ import annotations
 from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.system.dbus import Bus, Service
 from gogrid_desktop.system.idle import Asked
-from gogrid_desktop.system.idle.asking import Patience, ms_in_s
 from gogrid_desktop.system.x11 import wayland_session
 
 SCREEN_SAVER = Service("org.freedesktop.ScreenSaver", "/org/freedesktop/ScreenSaver", "org.freedesktop.ScreenSaver")
 
 
 class ScreenSaverIdle(Asked):
-    """`bus`: the session's; it is closed with the source."""
+    """`bus`: the session's; it stays open."""
 
     name = "screensaver-service"
     kind = Kind.COUNTER
 
-    def __init__(self, bus: Bus, patience: Patience | None = None) -> None:
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._patience = patience or Patience()
 
     def idle_s(self) -> float | None:
         if wayland_session():
             return None
-        return ms_in_s(self._patience.ask(lambda: self._bus.call(SCREEN_SAVER, "GetSessionIdleTime")))
-
-    def close(self) -> None:
-        self._bus.close()
+        match self._bus.call(SCREEN_SAVER, "GetSessionIdleTime"):
+            case (int() as ms,):
+                return ms / 1000.0
+            case _:
+                return None

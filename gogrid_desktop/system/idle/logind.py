@@ -13,7 +13,6 @@ from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.system.bounded import Bounded
 from gogrid_desktop.system.dbus import Bus, Service
 from gogrid_desktop.system.idle import Asked
-from gogrid_desktop.system.idle.asking import Patience
 
 _NAME = "org.freedesktop.login1"
 _SESSION = "org.freedesktop.login1.Session"
@@ -22,26 +21,22 @@ MANAGER = Service(_NAME, "/org/freedesktop/login1", "org.freedesktop.login1.Mana
 
 
 class LogindIdle(Asked):
-    """`bus`: the system's; it is closed with the source. `uid`: the user's."""
+    """`bus`: the system's; it stays open. `uid`: the user's."""
 
     name = "logind-idle-hint"
     kind = Kind.HINT
 
-    def __init__(self, bus: Bus, uid: int, patience: Patience | None = None) -> None:
+    def __init__(self, bus: Bus, uid: int) -> None:
         self._bus, self._uid = bus, uid
-        self._patience = patience or Patience()
         self._bounded = Bounded(self.name, _LIMIT_S)
         self._session: Service | None = None
 
     def idle_s(self) -> float | None:
         """Seconds since the session was declared idle; 0: it is not."""
         try:
-            return self._patience.ask(lambda: self._bounded.call(self._read))
+            return self._bounded.call(self._read)
         except TimeoutError:
             return None
-
-    def close(self) -> None:
-        self._bus.close()
 
     def _read(self) -> float | None:
         self._session = self._session or self._find()

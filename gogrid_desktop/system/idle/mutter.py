@@ -11,21 +11,19 @@ from collections.abc import Callable
 
 from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.system.dbus import Body, Bus, Service
-from gogrid_desktop.system.idle.asking import Patience, ms_in_s
 
 MONITOR = Service("org.gnome.Mutter.IdleMonitor", "/org/gnome/Mutter/IdleMonitor/Core", "org.gnome.Mutter.IdleMonitor")
 
 
 class MutterIdle:
-    """`bus`: the session's; it is closed with the source."""
+    """`bus`: the session's; it stays open."""
 
     name = "mutter-idle-monitor"
     kind = Kind.COUNTER
     notifies = True
 
-    def __init__(self, bus: Bus, patience: Patience | None = None) -> None:
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._patience = patience or Patience()
         self._one, self._lock = threading.Lock(), threading.Lock()
         self._listening = False
         self._heard: Callable[[], None] | None = None
@@ -33,7 +31,11 @@ class MutterIdle:
         self._fired: set[int] = set()
 
     def idle_s(self) -> float | None:
-        return ms_in_s(self._patience.ask(lambda: self._bus.call(MONITOR, "GetIdletime")))
+        match self._bus.call(MONITOR, "GetIdletime"):
+            case (int() as ms,):
+                return ms / 1000.0
+            case _:
+                return None
 
     def watch_for_input(self, heard: Callable[[], None]) -> bool:
         """A compositor that was started again has forgotten its watches: there is a new one each time."""
@@ -44,8 +46,7 @@ class MutterIdle:
             with self._lock:
                 self._heard, old = heard, self._watches
                 self._fired.clear()
-            answer = self._patience.ask(lambda: self._bus.call(MONITOR, "AddUserActiveWatch"))
-            match answer:
+            match self._bus.call(MONITOR, "AddUserActiveWatch"):
                 case (int() as number,):
                     pass
                 case _:
@@ -60,7 +61,9 @@ class MutterIdle:
             return True
 
     def close(self) -> None:
-        self._bus.close()
+        """Nobody is told any more; the watch itself goes with the connection, or fires once for nobody."""
+        with self._lock:
+            self._heard = None
 
     def _take(self, body: Body) -> None:
         """Runs in the bus's thread. An empty body: the bus was away, and the watches with it."""
