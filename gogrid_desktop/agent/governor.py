@@ -69,6 +69,8 @@ class Governor:
             if await self._apply(before, self.decision, decided):
                 working = bool(self._outbox.running)
                 self.yields.gave_way(noticed or mono, decided, self._clock.monotonic(), working=working)
+            if self.decision.target is Profile.PAUSED:
+                self._wishes.let_go()
             self._hand_back_too_many(self.decision)
             if before is None or before.limits != self.decision.limits or mono - self._tended_at >= TEND_S:
                 self._tended_at = mono
@@ -86,7 +88,7 @@ class Governor:
     def _decide(self, activity: Activity, preferences: Preferences, now: float) -> Decision:
         """As alone on this computer; where another agent shares it, again with that."""
         decision = decide(activity, preferences, self._memory, now)
-        other = "" if decision.profile is Profile.PAUSED else self._wishes.take_turn()
+        other = "" if decision.target is Profile.PAUSED else self._wishes.take_turn()
         if not other:
             return decision
         self.activity = replace(activity, other_agent=other)
@@ -100,7 +102,6 @@ class Governor:
             if not was_paused:
                 self._paused_at = self._clock.monotonic()
                 await self._pool.pause()
-                self._wishes.let_go()
             if now.unload or self._clock.monotonic() - self._paused_at >= KEEP_LOADED_S:
                 self._unload(decided if now.unload else None)
         elif before is None or before.limits != now.limits or was_paused:

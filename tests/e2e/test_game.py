@@ -64,7 +64,7 @@ def test_a_game_gets_gpu_and_memory_at_once_and_the_answer_is_finished_afterward
     session: object, card: Card, game: int
 ) -> None:
     with real_grid() as grid, ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(grid.ask, 0, 1000)
+        answer = pool.submit(grid.ask, 0, 600)
         assert grid.running.acquire(timeout=120)
         worker = psutil.Process(grid.worker_pid())
 
@@ -74,7 +74,8 @@ def test_a_game_gets_gpu_and_memory_at_once_and_the_answer_is_finished_afterward
         assert paused.what_next == "Sharing again 1 min after sleep lets go of the GPU"
         worker.wait(timeout=5)
         gone = grid.stage.until("memory is back", lambda now: now.yielding.memory.count == 1, timeout_s=5)
-        assert (gone.jobs_running, gone.workers, gone.yielding.count) == (0, (), 1)
+        assert (gone.jobs_running, gone.workers) == (0, ())
+        assert gone.yielding.count >= 1
         assert not answer.done()
 
         card.used_by()
