@@ -27,6 +27,7 @@ _COLOURS = {
     Profile.BALANCED: "#009e73",
     Profile.AGGRESSIVE: "#e69f00",
 }
+_ASLEEP, _VEIL = "#999999", 0.3
 _TICKS_S = (60, 300, 900, 3600, 2 * 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 _STYLE = (
     "@media (prefers-color-scheme: dark) {"
@@ -71,7 +72,7 @@ def draw(title: str, recording: Recording, given: Sequence[Band], scores: Scores
         _text(24, 32, title, size=17, weight="bold"),
         *(_text(24, 54 + 18 * number, line, pale=True) for number, line in enumerate(_in_words(scores))),
         *_hours(recording, scale, bottom),
-        *_bands(recording, given, scale, bottom),
+        *_bands(recording, given, scale),
     ]
     for number, (name, level) in enumerate(_ROWS):
         top = rows_top + number * (ROW_HIGH + ROW_GAP)
@@ -80,7 +81,7 @@ def draw(title: str, recording: Recording, given: Sequence[Band], scores: Scores
             _rect(LEFT, top, WIDTH - LEFT - RIGHT, ROW_HIGH, "#f1f4f7", "ground"),
             _row(recording, level, scale, top),
         ]
-    parts += [*_legend(high - 18), "</svg>\n"]
+    parts += [*_asleep(recording, given, scale, bottom - ROW_GAP), *_legend(high - 18), "</svg>\n"]
     return "\n".join(parts)
 
 
@@ -96,18 +97,28 @@ def _in_words(scores: Scores) -> tuple[str, str, str]:
     )
 
 
-def _bands(recording: Recording, given: Sequence[Band], scale: float, bottom: float) -> Iterator[str]:
+def _bands(recording: Recording, given: Sequence[Band], scale: float) -> Iterator[str]:
     base = BANDS_TOP + BANDS_HIGH
     for profile in Profile:
         yield _text(LEFT - 10, base - _height(profile) + (4 if profile else 0), profile.word, anchor="end")
     for band in given:
-        left, wide = LEFT + band.t0 * scale, (band.t1 - band.t0) * scale
-        tip = f"{_clock(recording, band.t0)}–{_clock(recording, band.t1)} {band.profile.word}: {band.rule}"
-        if band.rule == ASLEEP:
-            yield _rect(left, BANDS_TOP, wide, bottom - ROW_GAP - BANDS_TOP, "#999999", tip=tip, opacity=0.22)
-        else:
+        if band.rule != ASLEEP:
             high = _height(band.profile)
-            yield _rect(left, base - high, wide, high, _COLOURS[band.profile], tip=tip)
+            where = (LEFT + band.t0 * scale, base - high, (band.t1 - band.t0) * scale, high)
+            yield _rect(*where, _COLOURS[band.profile], tip=_tip(recording, band))
+
+
+def _asleep(recording: Recording, given: Sequence[Band], scale: float, bottom: float) -> Iterator[str]:
+    """Over everything: nothing was sensed either."""
+    for band in given:
+        if band.rule == ASLEEP:
+            where = (LEFT + band.t0 * scale, BANDS_TOP, (band.t1 - band.t0) * scale, bottom - BANDS_TOP)
+            yield _rect(*where, _ASLEEP, tip=_tip(recording, band), opacity=_VEIL)
+
+
+def _tip(recording: Recording, band: Band) -> str:
+    since, until = (_clock(recording, t) for t in (band.t0, band.t1))
+    return f"{since}–{until} {band.profile.word}: {band.rule}"
 
 
 def _height(profile: Profile) -> float:
@@ -150,7 +161,7 @@ def _hours(recording: Recording, scale: float, bottom: float) -> Iterator[str]:
 
 def _legend(y: float) -> Iterator[str]:
     x = float(LEFT)
-    for name, colour, opacity in [(each.word, _COLOURS[each], 1.0) for each in Profile] + [("asleep", "#999999", 0.22)]:
+    for name, colour, opacity in [(each.word, _COLOURS[each], 1.0) for each in Profile] + [("asleep", _ASLEEP, _VEIL)]:
         yield _rect(x, y - 10, 12, 12, colour, opacity=opacity)
         yield _text(x + 18, y, name)
         x += 120

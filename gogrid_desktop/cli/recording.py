@@ -7,7 +7,6 @@ import itertools
 import json as jsonlib
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gogrid_desktop.cli import recording_file
+from gogrid_desktop.cli.agent_beside import AgentBeside
 from gogrid_desktop.cli.control import parse_duration
 from gogrid_desktop.config.store import SettingsStore
 from gogrid_desktop.core.activity import Preferences
@@ -24,51 +24,11 @@ from gogrid_desktop.core.profiles import Profile
 from gogrid_desktop.core.recording import Encoder, Recording
 from gogrid_desktop.core.replay import Band
 from gogrid_desktop.core.scores import Scores, judge
-from gogrid_desktop.core.status import AgentStatus
 from gogrid_desktop.core.words import in_words
 from gogrid_desktop.errors import GoGridError
-from gogrid_desktop.ipc import messages as m
-from gogrid_desktop.ipc.client import LocalClient
 from gogrid_desktop.paths import app_paths
 
 LONGEST_S = 31 * 86400.0
-ASK_AGAIN_S = 10.0
-
-
-class AgentBeside:
-    """An agent that may run beside us: its workers are no foreign use. Asked by one thread at a time."""
-
-    def __init__(self, endpoint_file: Path) -> None:
-        self._endpoint_file = endpoint_file
-        self._client: LocalClient | None = None
-        self._not_before = 0.0
-        self._status: AgentStatus | None = None
-
-    def jobs(self) -> int:
-        """Asks; `pids` says then what was answered."""
-        self._status = self._ask()
-        return 0 if self._status is None else self._status.jobs_running
-
-    def pids(self) -> list[int]:
-        workers = () if self._status is None else self._status.workers
-        return [worker.pid for worker in workers if worker.pid is not None]
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    def _ask(self) -> AgentStatus | None:
-        if time.monotonic() < self._not_before:
-            return None
-        try:
-            if self._client is None:
-                self._client = LocalClient(self._endpoint_file, timeout_s=1.0)
-            return self._client.call(m.GetStatus(id=1)).status
-        except GoGridError:  # none runs, or it is of another version: its work looks like anybody's
-            self.close()
-            self._not_before = time.monotonic() + ASK_AGAIN_S
-            return None
 
 
 def record(
