@@ -61,6 +61,13 @@ def paths_below(root: Path) -> AppPaths:
     return AppPaths(root / "config", root / "state", root / "run", root / "models", root / "coordinator")
 
 
+def resource_folder(name: str) -> Path:
+    """What comes along: inside the package once installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "_resources" / name
+    return installed if installed.is_dir() else package.parent / "resources" / name
+
+
 def private_dir(path: Path) -> Path:
     """Make `path` with mode 0700 (parents too where missing) and return it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from gogrid_desktop import __version__
-from gogrid_desktop.cli import agent, control, demo, doctor, settings, tray
+from gogrid_desktop.cli import agent, control, demo, doctor, recording, settings, tray
 from gogrid_desktop.errors import GoGridError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ for command in (
     control.stop,
     agent.join,
     doctor.doctor,
+    recording.record,
+    recording.replay,
     demo.demo,
 ):
     app.command()(command)

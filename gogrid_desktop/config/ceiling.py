@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from gogrid_desktop.config.settings import Custom, Section
-from gogrid_desktop.core.activity import Ceiling
+from gogrid_desktop.core.activity import NO_CEILING, Ceiling
 from gogrid_desktop.core.profiles import PROFILE_LIMITS, Profile
 
 FILE = "ceiling.toml"
@@ -47,13 +47,13 @@ class CeilingFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read_at: tuple[int, int] | None = None
-        self._ceiling = Ceiling()
+        self._ceiling = NO_CEILING
 
     def read(self) -> Ceiling:
         try:
             stat = self._path.stat()
         except FileNotFoundError:
-            self._read_at, self._ceiling = None, Ceiling()
+            self._read_at, self._ceiling = None, NO_CEILING
             return self._ceiling
         except OSError as error:
             return _nothing(self._path, str(error.strerror))

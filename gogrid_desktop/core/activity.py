@@ -5,7 +5,7 @@ Both are plain values, so that a decision can be repeated, tested and shown. Non
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gogrid_desktop.core.attention import Attention
@@ -75,6 +75,9 @@ class Ceiling:
     limits: Limits | None = None
 
 
+NO_CEILING = Ceiling()
+
+
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """What the person wants.
@@ -107,7 +110,7 @@ class Preferences:
     mind_metered: bool = True
     pause_for: frozenset[str] = frozenset()
     gpu_limit_c: float = 80.0
-    administrator: Ceiling = field(default_factory=Ceiling)
+    administrator: Ceiling = NO_CEILING
 
 
 def away_after_s(activity: Activity, preferences: Preferences) -> float:

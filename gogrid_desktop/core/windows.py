@@ -59,8 +59,13 @@ class WeekGrid:
 
     def next_change_s(self, weekday: int, second_of_day: float) -> float | None:
         """Seconds on the wall clock until the ceiling changes; None when it is the same all week."""
-        ahead = self._ahead[_index(weekday, second_of_day)]
-        return ahead * HOUR_S - second_of_day % HOUR_S if ahead else None
+        return self.at_and_next(weekday, second_of_day)[1]
+
+    def at_and_next(self, weekday: int, second_of_day: float) -> tuple[Profile, float | None]:
+        """Both at once, for whoever asks often."""
+        index = _index(weekday, second_of_day)
+        ahead = self._ahead[index]
+        return self.hours[index], ahead * HOUR_S - second_of_day % HOUR_S if ahead else None
 
     def preview(self, weekday: int, second_of_day: float) -> tuple[Span, ...]:
         """The next 24 hours on the wall clock, from now on, cut at midnight and where the ceiling changes."""

@@ -13,18 +13,15 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
-import gogrid_desktop
 from gogrid_desktop.core.status import AgentState
+from gogrid_desktop.paths import resource_folder
 
 SIZES_PX = (16, 22, 24, 32, 44, 48, 64, 128)
 RING = QColor("#7d7d7d")
 
 
 def icon_folder() -> Path:
-    """Beside the package in a checkout, inside it once installed."""
-    package = Path(gogrid_desktop.__file__).parent
-    installed = package / "_resources" / "icons"
-    return installed if installed.is_dir() else package.parent / "resources" / "icons"
+    return resource_folder("icons")
 
 
 @cache

@@ -524,6 +524,15 @@ def test_what_others_use_is_taken_from_our_time_at_once_and_comes_back_slowly() 
     assert shares[-1] == 1.0
 
 
+def test_a_gpu_that_cooled_a_little_gets_back_only_what_will_not_warm_it_again() -> None:
+    machine = Machine(SERVER, replace(activity(), gpus=(gpu(warm=76.0),)))
+    assert machine.decision.memory.share == 0.50
+    for warm, share in ((71.0, 0.85), (70.0, 1.0)):
+        machine.see(gpus=(gpu(warm=warm),))
+        machine.settle()
+        assert machine.decision.memory.share == share
+
+
 def test_a_gpu_that_does_not_tell_its_temperature_never_works_all_the_time() -> None:
     assert Machine(SERVER, replace(activity(), gpus=(gpu(warm=None),))).decision.limits.compute_share == 0.80
 

@@ -70,8 +70,9 @@ def foreign(activity: Activity, preferences: Preferences, now: float, held: Prof
             at_most = Profile.BALANCED if away else min(Profile.CONSERVATIVE, preferences.while_present)
             text = "nothing here can tell whether others use the GPU"
         else:
-            share = min(share, max(LEAST_SHARE, 1.0 - high))
-            regain = min(regain, max(LEAST_SHARE, 1.0 - REGAIN_SHARE - high) if high else 1.0)
+            if high:
+                share = min(share, max(LEAST_SHARE, 1.0 - high))
+                regain = min(regain, max(LEAST_SHARE, 1.0 - REGAIN_SHARE - high))
             if low < FOREIGN_FROM and (held > Profile.CONSERVATIVE or high < FOREIGN_UNDER):
                 continue
             at_most = Profile.CONSERVATIVE
@@ -94,7 +95,8 @@ def heat(activity: Activity, preferences: Preferences, now: float, held: Profile
     for gpu in activity.gpus:
         now_c = gpu.temperature_c
         one = _BLIND if now_c is None else _by_heat(now_c, limit_c, gpu.slowdown_c, held)
-        finding = min(finding, one, key=lambda each: (each.ceiling, each.share))
+        if one is not _COOL and _how_warm(one) < _how_warm(finding):
+            finding = one
     return finding
 
 
@@ -102,6 +104,8 @@ def _by_heat(now_c: float, limit_c: float, slowdown_c: float | None, held: Profi
     if slowdown_c is not None:
         # Whatever the person allows: the share of time must fall before the card itself steps in.
         limit_c = min(limit_c, slowdown_c - 2 * HEAT_UNDER_C)
+    if now_c <= limit_c - HEAT_BAND_C - REGAIN_C:
+        return _COOL
     lifts = f"More when it is cooler than {limit_c - HEAT_UNDER_C:.0f} °C"
     cool = now_c < limit_c - HEAT_UNDER_C
     if (slowdown_c is not None and now_c >= slowdown_c - HEAT_UNDER_C) or (held is Profile.PAUSED and not cool):
@@ -114,6 +118,11 @@ def _by_heat(now_c: float, limit_c: float, slowdown_c: float | None, held: Profi
         warm = f"the GPU is at {now_c:.0f} °C: less of its time" if share < 1.0 else "the GPU is warm"
         return Finding(Profile.AGGRESSIVE, warm, share=share, regain=regain)
     return _COOL
+
+
+def _how_warm(finding: Finding) -> tuple[Profile, float, float]:
+    """The less, the warmer."""
+    return finding.ceiling, finding.share, finding.regain
 
 
 def _lets_go(gpu: GpuUse, low: float) -> Finding:

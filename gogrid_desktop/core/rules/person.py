@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gogrid_desktop.core.activity import Activity, Preferences, is_away
+from gogrid_desktop.core.activity import NO_CEILING, Activity, Preferences, is_away
 from gogrid_desktop.core.profiles import Limits, Profile
 from gogrid_desktop.core.rules import Finding
 from gogrid_desktop.core.words import clock, in_words
@@ -15,6 +15,7 @@ _UNTIL_AWAY = Finding(Profile.PAUSED, "you paused it until you are away", "Shari
 _NOT_FINISHING = Finding(Profile.AGGRESSIVE, "new work is welcome")
 _FINISHED = Finding(Profile.PAUSED, "all work is finished, as you asked", "Sharing again when you switch it on")
 _NO_PROGRAM = Finding(Profile.AGGRESSIVE, "none of your programs to pause for runs")
+_UNLIMITED = Finding(Profile.AGGRESSIVE, NO_CEILING.sentence)
 _MORE = "More only with a higher setting"
 
 
@@ -55,9 +56,8 @@ def application(activity: Activity, preferences: Preferences, now: float, held: 
 
 def week_grid(activity: Activity, preferences: Preferences, now: float, held: Profile) -> Finding:
     """The hour's ceiling, in local civil time."""
-    grid, weekday, second = preferences.grid, activity.weekday, activity.second_of_day
-    profile = grid.at(weekday, second)
-    in_s = grid.next_change_s(weekday, second)
+    weekday, second = activity.weekday, activity.second_of_day
+    profile, in_s = preferences.grid.at_and_next(weekday, second)
     if in_s is None:
         lifts = "More only with another schedule" if profile < Profile.AGGRESSIVE else ""
         return Finding(profile, f"your schedule says {profile.word} all week", lifts)
@@ -81,6 +81,8 @@ def card(activity: Activity, preferences: Preferences, now: float, held: Profile
 def administrator(activity: Activity, preferences: Preferences, now: float, held: Profile) -> Finding:
     """What whoever looks after this computer allows. A file that cannot be read allows nothing."""
     allowed = preferences.administrator
+    if allowed is NO_CEILING:
+        return _UNLIMITED
     lifts = "Only the administrator of this computer can allow more" if allowed.profile < Profile.AGGRESSIVE else ""
     return Finding(allowed.profile, allowed.sentence, lifts, allowed.limits)
 
