@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench clean system-qt system-desktop
+.PHONY: help demo run test check bench clean system-qt system-desktop system-bench
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ check: $(READY)  ## Lint, types for three platforms, import rules, module sizes
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/module_sizes.py
 
-bench: $(READY)  ## Measure the claims against llama.cpp's own server, about 20 minutes (ONLY=name for one)
+bench: $(READY) system-bench  ## Measure the claims against llama.cpp's own server and BOINC (ONLY=name for one)
 	$(BIN)/python -m bench $(ONLY)
 
 clean:  ## Remove what was built and the virtual environment
@@ -38,6 +38,9 @@ system-qt:
 
 system-desktop:
 	@scripts/system-packages qt desktop
+
+system-bench:  # what is missing leaves single benches without a peer
+	-@scripts/system-packages qt desktop bench
 
 $(READY): pyproject.toml constraints.txt scripts/setup
 	@scripts/setup $(PYTHON) $(VENV)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -48,7 +48,7 @@ class Stage:
         """Serve a model (the starter's by default) on `port` (0: a free one) and wait until it answers."""
         offered = ("--starter",) if model is None else ("--model", str(model))
         command = ("coordinator", "serve", "--port", str(port), *offered, "--json")
-        process = self._start("coordinator", *command, pipe=True)
+        process = self._start("coordinator", (*_GOGRID, *command), pipe=True)
         if process.stdout is None:
             raise GoGridError("the coordinator has no output")
         line = process.stdout.readline()
@@ -56,9 +56,11 @@ class Stage:
             raise GoGridError(f"The coordinator did not start: {self._last_words('coordinator')}")
         self.url = json.loads(line)["url"]
 
-    def start_agent(self, *, loaded: bool = True, plaintext: bool = True) -> None:
+    def start_agent(
+        self, *, loaded: bool = True, plaintext: bool = True, command: Sequence[str] = (*_GOGRID, "agent", "run")
+    ) -> None:
         """Start it; wait until it has loaded the model where `loaded` is asked for."""
-        self._start("agent", "agent", "run", *(["--allow-plaintext-token"] if plaintext else []))
+        self._start("agent", (*command, *(["--allow-plaintext-token"] if plaintext else [])))
         if loaded:
             self.until(
                 "the agent has loaded the model", lambda status: status.worker in ("ready", "idle", "processing")
@@ -66,9 +68,9 @@ class Stage:
 
     def start_tray(self) -> bool:
         """Show the tray icon where there is a display; False where there is none."""
-        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        if sys.platform == "linux" and not any(self._environment.get(each) for each in ("DISPLAY", "WAYLAND_DISPLAY")):
             return False
-        self._start("tray", "tray")
+        self._start("tray", (*_GOGRID, "tray"))
         return True
 
     def tell(self, command: m.Command) -> AgentStatus:
@@ -112,10 +114,10 @@ class Stage:
         self._processes.clear()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def _start(self, name: str, *arguments: str, pipe: bool = False) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, command: Sequence[str], pipe: bool = False) -> subprocess.Popen[bytes]:
         with (self.home / f"{name}.log").open("ab") as said:
             process = subprocess.Popen(
-                [*_GOGRID, *arguments],
+                command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if pipe else subprocess.DEVNULL,
