@@ -7,6 +7,7 @@ import sys
 
 #: In the order in which they run, each with its module: the name of one would be a word of Python.
 BENCHES = {
+    "policy": "policy",
     "throttle": "throttle",
     "overhead": "overhead",
     "footprint": "footprint",

@@ -88,7 +88,7 @@ def draw(title: str, recording: Recording, given: Sequence[Band], scores: Scores
 def _in_words(scores: Scores) -> tuple[str, str, str]:
     hours = ", ".join(f"{profile.word} {scores.in_profile[profile]:.1f} h" for profile in reversed(Profile))
     asleep = f", asleep {scores.asleep:.1f} h" if scores.asleep else ""
-    held = ", ".join(f"{rule} {hours:.1f} h" for rule, hours in scores.held_by[:5]) or "nothing"
+    held = ", ".join(f"{rule} {hours:.1f} h" for rule, hours in scores.held_by[:5] if hours >= 0.05) or "nothing"
     return (
         f"{scores.gpu_hours:.1f} GPU-hours shared: {hours}{asleep}",
         f"Intrusion {scores.intrusion_s:.0f} s, longest {scores.worst_wait_s:.1f} s; lowered {scores.lowered} times,"
