@@ -354,7 +354,7 @@ class Agent:
         self._store.change(values)
         if concerned(before, self._settings):
             self._pool.renew()
-        if any(name.startswith(("models.", "worker.", "mps.")) for name in values):
+        if any(name.startswith(("models.", "worker.", "mps.", "gpu.")) for name in values):
             self._stock.mended()
             if self._session is not None:
                 self._session.restock()

@@ -7,13 +7,13 @@ keeps a laptop's GPU awake.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gogrid_desktop.core.gpu_use import GpuUse, GpuUses
 from gogrid_desktop.core.profiles import Profile
-from gogrid_desktop.system.gpu import GpuProbe, GpuReading
+from gogrid_desktop.system.gpu import Gpu, GpuProbe, GpuReading
 from gogrid_desktop.system.gpu.samples import samples
 from gogrid_desktop.system.processes import Processes
 
@@ -35,16 +35,20 @@ class GpuWatch(GpuProbe, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """`disabled`: GPUs that are not, by number or UUID; `beside`: programs whose use does not count, in lower case."""
+    """`at_most`: of single GPUs, by number or UUID; `beside`: programs whose use does not count, in lower case."""
 
-    disabled: frozenset[str] = frozenset()
+    at_most: Mapping[str, Profile] = field(default_factory=dict)
     beside: frozenset[str] = frozenset()
+
+    def ceiling(self, gpu: Gpu) -> Profile:
+        names = (str(gpu.index), gpu.uuid)
+        return min((self.at_most[name] for name in names if name in self.at_most), default=Profile.AGGRESSIVE)
 
     def gpus(self, reading: GpuReading) -> GpuReading:
         """The GPUs that are lent."""
-        kept = tuple(gpu for gpu in reading.gpus if not {str(gpu.index), gpu.uuid} & self.disabled)
+        kept = tuple(gpu for gpu in reading.gpus if self.ceiling(gpu) > Profile.PAUSED)
         if reading.gpus and not kept:
-            return replace(reading, gpus=(), problem="No GPU is lent: all are in gpu.disabled.")
+            return replace(reading, gpus=(), problem="No GPU is lent: gpu.at_most says paused for all.")
         return replace(reading, gpus=kept)
 
 

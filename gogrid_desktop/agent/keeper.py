@@ -17,7 +17,7 @@ from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.core.activity import Activity, is_away
 from gogrid_desktop.core.policy import Decision
 from gogrid_desktop.core.pressure import Answer, Level, Pressure, answer, assess
-from gogrid_desktop.core.profiles import Profile
+from gogrid_desktop.core.profiles import PROFILE_LIMITS, Profile
 from gogrid_desktop.system import memory
 from gogrid_desktop.system.gpu import GpuProbe, GpuReading
 
@@ -50,18 +50,22 @@ class Keeper:
         models, settings = self._wants.models(), self._wants.settings()
         if not self._pool.plans and (not models or decision.profile is Profile.PAUSED):
             return
-        gpus, ram = await asyncio.to_thread(self._look, settings)
+        lent = Lent(settings.gpu.ceilings())
+        gpus, ram = await asyncio.to_thread(self._look, lent)
         if gpus.gpus and not self._pool.backends:
             await self._pool.scout()
         held = self._pool.held()
         # A mapped model file is cache to the system; but what a plan granted is needed, and must not be given twice.
         mapped = max(0, sum(one.ram_bytes for one in held) - ram.own_bytes)
+        ceilings = {gpu.uuid: lent.ceiling(gpu) for gpu in gpus.gpus}
+        self._pool.ceilings = {uuid: PROFILE_LIMITS[ceiling] for uuid, ceiling in ceilings.items()}
         machine = Machine(
             gpus=usable_gpus(gpus, self._pool.backends),
             ram_total_bytes=ram.total_bytes,
             ram_available_bytes=max(0, ram.available_bytes - mapped),
             present=not is_away(activity, settings.preferences()),
             ours=held,
+            ceilings=ceilings,
             unified=has_unified_memory(self._pool.backends),
         )
         budget = Budget(models, settings, decision.limits, machine, ram)
@@ -82,8 +86,7 @@ class Keeper:
         elif now.shrink:
             self._pool.unload()
 
-    def _look(self, settings: Settings) -> tuple[GpuReading, memory.MemoryReading]:
-        lent = Lent(frozenset(settings.gpu.disabled))
+    def _look(self, lent: Lent) -> tuple[GpuReading, memory.MemoryReading]:
         return lent.gpus(self._gpus.read()), memory.read(self._pool.pids())
 
     def _assess(self, budget: Budget) -> dict[int, Pressure]:

@@ -6,15 +6,15 @@ counts neither as foreign nor, left out of `held`, as ours: what it gives back m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gogrid_desktop.agent.models import ModelFile
 from gogrid_desktop.agent.wanted import WantedModel
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.core.memory_need import MIB, ComputeCost, KvType, compute_at_most
 from gogrid_desktop.core.model_facts import ModelFacts
-from gogrid_desktop.core.profiles import Limits
+from gogrid_desktop.core.profiles import PROFILE_LIMITS, Limits, Profile
 from gogrid_desktop.core.vram import NoFit, Plan, Share, Space, Wish, budget_bytes, gib, plan, reserve_bytes, too_big
 from gogrid_desktop.gguf import GgufHeader, read_header
 from gogrid_desktop.protocol.grid import CatalogueModel
@@ -62,6 +62,7 @@ class Machine:
 
     `gpus`: those that the worker can use (`usable_gpus`). `present`: somebody is at the desktop; unknown counts as yes.
     `ours`: all our workers at that moment, also those that are about to end. `unified`: the GPU uses main memory.
+    `ceilings`: what the person gives at most of a GPU, by its UUID.
     """
 
     gpus: tuple[Gpu, ...]
@@ -70,6 +71,7 @@ class Machine:
     present: bool
     ours: tuple[Held, ...] = ()
     unified: bool = False
+    ceilings: Mapping[str, Profile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +290,8 @@ def _gpu_budget(gpu: Gpu, limits: Limits, machine: Machine) -> int:
     foreign = max(0, gpu.vram_used_bytes - own)
     gentle = machine.present and gpu.screen is not False  # not known: it may be the one
     reserve = reserve_bytes(gpu.vram_total_bytes, gentle=gentle)
-    return budget_bytes(gpu.vram_total_bytes, foreign, limits.vram_fraction, reserve)
+    ceiling = PROFILE_LIMITS[machine.ceilings.get(gpu.uuid, Profile.AGGRESSIVE)]
+    return budget_bytes(gpu.vram_total_bytes, foreign, min(limits.vram_fraction, ceiling.vram_fraction), reserve)
 
 
 def _ram_budget(limits: Limits, machine: Machine) -> int:

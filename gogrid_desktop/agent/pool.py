@@ -36,6 +36,7 @@ class WorkerPool:
         self.runners: dict[str, Runner] = {}
         self.plans: dict[str, Planned] = {}
         self.names: Mapping[str, str] = {}
+        self.ceilings: Mapping[str, Limits] = {}  # of single GPUs, by their UUIDs
         self.throttle = RequestThrottle(clock)
         self._outbox, self._clock, self._changed, self._supervise = outbox, clock, changed, supervise
         self._limits, self._paused = NOTHING, True
@@ -296,7 +297,11 @@ class WorkerPool:
         return share_out(self._limits, [job.lease.job.model for job in self._outbox.running])
 
     def _limits_of(self, model: str) -> Limits:
-        return self._shares.get(model, self._limits)
+        """With the ceilings of the GPUs that hold the model."""
+        limits = self._shares.get(model, self._limits)
+        for uuid in self.plans[model].wanted.gpus if model in self.plans else ():
+            limits = limits.meet(self.ceilings.get(uuid, limits))
+        return limits
 
     def _share_out(self) -> None:
         """Divide the limits anew where the jobs have changed: first what falls, then what rises."""

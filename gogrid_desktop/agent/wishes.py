@@ -32,7 +32,7 @@ class Wishes:
         """Which GPUs, and beside whom."""
         settings = self._settings()
         beside = frozenset(name.lower() for name in settings.applications.share_beside)
-        return Lent(frozenset(settings.gpu.disabled), beside)
+        return Lent(settings.gpu.ceilings(), beside)
 
     def take_turn(self) -> str:
         """Empty when nobody else shares this computer, or it does not matter; otherwise who does."""

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gogrid_desktop.cli.metrics import metrics as as_text
 from gogrid_desktop.core.status import AgentStatus
 from gogrid_desktop.core.words import in_words
 from gogrid_desktop.errors import BadInput
@@ -53,8 +54,7 @@ def three_lines(status: AgentStatus) -> str:
         f"{jobs}, {status.tokens_per_s:.0f} tokens/s, {line} {grid}; "
         f"so far {status.totals.jobs:,} jobs, {status.totals.tokens:,} tokens",
     ]
-    if status.notice:
-        lines.append(status.notice)
+    lines += [text for text in (status.notice, *(f"{note}." for note in status.signals), status.suggestion) if text]
     return "\n".join(lines)
 
 
@@ -69,6 +69,14 @@ def particulars(status: AgentStatus) -> str:
         f"requests  {throttle.total:,}; {throttle.throttled:,} waited ({throttle.rate:.1%}), {throttle.cancelled:,}"
         f" gave up, {throttle.rejected_for_vram:,} refused for memory",
     ]
+    quick = status.yielding
+    if quick.whole.count:
+        lines.append(
+            f"yielding  gave way {quick.count:,} times with work running; 99 % within"
+            f" {quick.whole.within_ms(0.99):.0f} ms of the event ({quick.decided.within_ms(0.99):.0f} to decide,"
+            f" {quick.stopped.within_ms(0.99):.0f} until no step ran)"
+            + (f"; memory back within {quick.memory.within_ms(0.95):.0f} ms" if quick.memory.count else "")
+        )
     for worker in status.workers:
         pid = f" (pid {worker.pid})" if worker.pid is not None else ""
         lines.append(
@@ -93,11 +101,15 @@ def status(
     why: Annotated[bool, typer.Option("--why", help="Every rule, and what it says.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again at every change.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Figures, as Prometheus reads them.")] = False,
 ) -> None:
     """What this computer shares now, and why."""
     console = Console(highlight=False)
 
     def show(now: AgentStatus) -> None:
+        if metrics:
+            typer.echo(as_text(now), nl=False)
+            return
         if json:
             typer.echo(jsonlib.dumps(dataclasses.asdict(now)))
             return

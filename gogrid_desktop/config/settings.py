@@ -46,6 +46,17 @@ def _names(programs: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(program.replace("\\", "/").rpartition("/")[2] for program in programs)
 
 
+_CEILINGS = "a GPU's number or UUID and a profile, such as 0=paused,1=balanced"
+
+
+def _ceilings(ceilings: tuple[str, ...]) -> tuple[str, ...]:
+    for ceiling in ceilings:
+        name, _, profile = ceiling.rpartition("=")
+        if not name.strip() or profile not in ("paused", "conservative", "balanced", "aggressive"):
+            raise ValueError(f"{_CEILINGS}, not {ceiling}")
+    return ceilings
+
+
 def _lower(programs: tuple[str, ...]) -> frozenset[str]:
     return frozenset(program.lower() for program in programs)
 
@@ -156,9 +167,13 @@ class Applications(Section):
 class GpuUse(Section):
     pause_for_games: bool = Field(True, description="pause while another program uses a GPU as games do")
     temperature_limit_c: int = Field(80, ge=40, le=105, description="how warm a GPU may become by sharing, in Celsius")
-    disabled: Annotated[
-        tuple[str, ...], BeforeValidator(_listed), Allowed("GPUs by their number or UUID, as gogrid doctor names them")
-    ] = Field((), description="GPUs that are not lent")
+    at_most: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_ceilings), Allowed(_CEILINGS)] = (
+        Field((), description="the most that is given of single GPUs; paused: it is not lent")
+    )
+
+    def ceilings(self) -> dict[str, Profile]:
+        """The most that is given of a GPU, by its number or UUID."""
+        return {name: Profile[profile.upper()] for name, _, profile in (each.rpartition("=") for each in self.at_most)}
 
 
 class Network(Section):

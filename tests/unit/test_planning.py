@@ -109,6 +109,12 @@ def test_a_model_over_two_gpus_is_told_both_and_how_many_layers_each(models: dic
     assert sum(made.wanted.tensor_split) == made.wanted.gpu_layers == 33
 
 
+def test_a_gpu_of_which_less_is_given_gets_a_smaller_budget(models: dict[str, OnDisk]) -> None:
+    whole = planned(models["eight-4"], AGGRESSIVE, machine(gpu(8 * GIB)))
+    half = replace(machine(gpu(8 * GIB)), ceilings={gpu(8 * GIB).uuid: Profile.CONSERVATIVE})
+    assert on_gpus(whole) > 4 * GIB >= on_gpus(planned(models["eight-4"], AGGRESSIVE, half)) > 0
+
+
 def test_the_person_may_keep_the_gpu_out_of_it(models: dict[str, OnDisk]) -> None:
     settings = SETTINGS.model_copy(update={"worker": SETTINGS.worker.model_copy(update={"gpu_layers": 0})})
     made = plan_for(models["one-4"], settings, AGGRESSIVE, machine(gpu()))

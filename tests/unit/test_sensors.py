@@ -177,9 +177,9 @@ def test_a_gpu_that_is_not_lent_is_not_looked_at() -> None:
     gpus = Gpus()
     cards = tuple(Gpu(n, "card", "1", 8, 0, 8, 0.0, f"GPU-{n}", processes=()) for n in range(3))
     gpus.latest = GpuReading(cards, taken_at=1.0)
-    lent = Lent(disabled=frozenset({"0", "GPU-2"}))
+    lent = Lent({"0": Profile.PAUSED, "GPU-1": Profile.BALANCED, "GPU-2": Profile.PAUSED})
     assert [use.index for use in sense(gpus, (), lent).uses()[0]] == [1]
-    assert Lent(disabled=frozenset("012")).gpus(gpus.latest).problem
+    assert Lent(dict.fromkeys("012", Profile.PAUSED)).gpus(gpus.latest).problem
 
 
 def test_only_programs_that_somebody_asks_for_are_looked_for() -> None:
