@@ -19,6 +19,7 @@ _CONFIG = """<cc_config><options><no_info_fetch>1</no_info_fetch><dont_contact_r
 _PROJECT = "<master_url>http://127.0.0.1/bench/</master_url><project_name>bench</project_name>"
 _ACCOUNT = f"<account>{_PROJECT}<authenticator>0</authenticator></account>\n".replace("><", ">\n<")
 _NEVER = 3  # RUN_MODE_NEVER
+_USER_ACTIVE = 2  # SUSPEND_REASON_USER_ACTIVE
 _STATE = (
     f"<client_state>\n<user_network_request>{_NEVER}</user_network_request>\n"
     f"<project>{_PROJECT}</project>\n</client_state>\n"
@@ -73,3 +74,13 @@ class Boinc:
     def _write(self, **texts: str) -> None:
         for name, text in texts.items():
             (self._folder / f"{name}.xml").write_text(text.replace("><", ">\n<"))
+
+
+def user_is_active(asked: socket.socket) -> bool:
+    """Whether the client says, on this connection, that it suspends because the computer is in use."""
+    asked.sendall(b"<boinc_gui_rpc_request>\n<get_cc_status/>\n</boinc_gui_rpc_request>\n\x03")
+    reply = b""
+    while not reply.endswith(b"\x03"):
+        reply += asked.recv(1 << 16)
+    reason = reply.partition(b"<task_suspend_reason>")[2].partition(b"<")[0]
+    return bool(int(reason) & _USER_ACTIVE)

@@ -86,14 +86,17 @@ class _Side:
 
 
 def _measure(ours: Sequence[int], peer: Sequence[int]) -> tuple[_Side, _Side | None]:
+    names = {pid: _name(pid) for pid in (*ours, *peer)}
     before = {pid: _read(pid) for pid in (*ours, *peer)}
     began_s = time.monotonic()
     time.sleep(WINDOW_S)
     took_s = time.monotonic() - began_s
+    if ended := [name for pid, name in names.items() if not psutil.pid_exists(pid) or _is_over(pid)]:
+        raise RuntimeError(f"ended while it was measured: {', '.join(ended)}")
     after = {pid: _read(pid) for pid in (*ours, *peer)}
     for pid, now in after.items():
         note(
-            f"  {_name(pid):60.60} {100 * (now.cpu_s - before[pid].cpu_s) / took_s:.2f} % of a core,"
+            f"  {names[pid]:60.60} {100 * (now.cpu_s - before[pid].cpu_s) / took_s:.2f} % of a core,"
             f" {(now.wakes - before[pid].wakes) / took_s:.1f} wake-ups/s, {now.pss / 1e6:.1f} MB"
             + (f", {now.model / 1e6:.1f} MB of them the model's file" if now.model else "")
         )
@@ -102,7 +105,7 @@ def _measure(ours: Sequence[int], peer: Sequence[int]) -> tuple[_Side, _Side | N
         return _Side(
             100 * sum(after[pid].cpu_s - before[pid].cpu_s for pid in pids) / took_s,
             sum(after[pid].wakes - before[pid].wakes for pid in pids) / took_s,
-            sum(after[pid].pss for pid in pids if _WORKER not in _name(pid)) / 1e6,
+            sum(after[pid].pss for pid in pids if _WORKER not in names[pid]) / 1e6,
         )
 
     return side(ours), side(peer) if peer else None
@@ -133,6 +136,10 @@ def _read(pid: int) -> _Used:
         pss += mapping.pss
         model += mapping.pss if mapping.path.endswith(".gguf") else 0
     return _Used(times.user + times.system + times.children_user + times.children_system, _wakes(pid), pss, model)
+
+
+def _is_over(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def _wakes(pid: int) -> int:

@@ -220,7 +220,7 @@ class Runner:
             await self._clock.sleep(every_s)
             now = self._clock.monotonic()
             if now - asleep_at > every_s + OVERSLEPT_S:
-                self._vitals.excuse()
+                self._vitals.excuse(now)
             elif self.ready and self.rank is not None and self.rank.needs_restart and not self.runs.jobs:
                 log.info("the worker is idle and replaced: only a new process may rank higher again")
                 self.renew()

@@ -43,9 +43,13 @@ class Vitals:
         self._asked = (seq, now)
         return True
 
-    def excuse(self) -> None:
-        """We were asleep ourselves: the ping under way says nothing."""
-        self._asked = None
+    def excuse(self, now: float) -> None:
+        """We were asleep ourselves: what is under way has all its time again, and the ping is asked anew."""
+        self._asked, self._progress_at = None, now
+        if self._state is WorkerState.LOADING:
+            self.since = now
+        if self._probe is not None and self._probe_s is None:
+            self._probe = (self._probe[0], now)
 
     def ponged(self, pong: w.Pong, now: float) -> None:
         if self._asked is not None and self._asked[0] == pong.seq:

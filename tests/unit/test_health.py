@@ -174,8 +174,21 @@ def test_one_ping_is_under_way_at_a_time_and_its_answer_is_timed() -> None:
     vitals.ponged(pong(1, 0), 10.05)
     assert vitals.readings(LIMITS, paused=False).answered_s == pytest.approx(0.05)
     assert vitals.pinging(2, 11.0)
-    vitals.excuse()
+    vitals.excuse(12.0)
     assert vitals.readings(LIMITS, paused=False).asked_at is None
+
+
+@pytest.mark.parametrize("state", [S.LOADING, S.READY, S.PROCESSING])
+def test_a_worker_is_not_blamed_for_the_hours_in_which_the_computer_slept(state: S) -> None:
+    vitals, woke = Vitals(), 100_000.0
+    vitals.became(state, 0.0)
+    vitals.ponged(pong(1, 5, running=int(state is S.PROCESSING)), 1.0)
+    vitals.pinging(2, 2.0)
+    vitals.probing(3, 2.0)
+    assert judge(vitals.readings(LIMITS, paused=False), woke).action is Action.KILL
+    vitals.excuse(woke)
+    assert judge(vitals.readings(LIMITS, paused=False), woke + 1.0).well
+    assert vitals.pinging(4, woke + 1.0)
 
 
 def test_progress_is_a_step_that_was_counted_or_nothing_to_do() -> None:
