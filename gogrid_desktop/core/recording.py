@@ -227,14 +227,11 @@ def _as_expected(now: Activity, expected: Activity) -> Activity:
     if now.idle_s is not None and expected.idle_s is not None and abs(now.idle_s - expected.idle_s) <= IDLE_SLACK_S:
         now = replace(now, idle_s=expected.idle_s)
     week_s = DAYS * DAY_S
-    apart_s = (_of_week(now) - _of_week(expected)) % week_s
+    days, seconds = now.weekday - expected.weekday, now.second_of_day - expected.second_of_day
+    apart_s = (days * DAY_S + seconds) % week_s
     if min(apart_s, week_s - apart_s) <= CIVIL_SLACK_S:
         now = replace(now, weekday=expected.weekday, second_of_day=expected.second_of_day)
     return now
-
-
-def _of_week(activity: Activity) -> float:
-    return activity.weekday * DAY_S + activity.second_of_day
 
 
 def _blank(header: Header) -> Activity:
