@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from gogrid_desktop.core.activity import Activity, Preferences, Role
 from gogrid_desktop.core.profiles import PROFILE_LIMITS, Limits, Profile
-from gogrid_desktop.core.rules import Finding, Rule
+from gogrid_desktop.core.rules import Finding, Free, Rule
 from gogrid_desktop.core.rules.table import RULES_OF
 from gogrid_desktop.core.sentences import Sentences
 from gogrid_desktop.core.status import Reason
@@ -104,9 +104,14 @@ def decide(activity: Activity, preferences: Preferences, memory: Memory, now: fl
     next_check = preferences.anyway_until if anyway and preferences.anyway_until is not None else math.inf
     target, share, regain, limits, accepts, unload = _MOST, 1.0, 1.0, None, True, False
     known = memory.held if memory.role is preferences.role else _matched(memory.held, rules)
-    helds, findings = [], []
+    helds: list[Held] = []
+    findings: list[Finding] = []
     for rule, before in zip(rules, known, strict=True):
         finding = rule.judge(activity, preferences, now, _MOST if before is None else before.ceiling)
+        if finding.__class__ is Free and before is not None and before.ceiling is _MOST:
+            helds.append(before)
+            findings.append(finding)
+            continue
         ceiling, _, _, own_limits, own_share, own_regain, _, changes_in_s, own_accepts, own_unload = finding
         if before is not None and ceiling is before.ceiling and before.free_since is None:
             held = before

@@ -41,6 +41,16 @@ class Finding(NamedTuple):
     unload: bool = False
 
 
+class Free(Finding):
+    """No objection at all, which time alone does not change: what most rules say most of the time."""
+
+    __slots__ = ()
+
+
+def free(sentence: str) -> Finding:
+    return Free(Profile.AGGRESSIVE, sentence)
+
+
 def said(words: Words) -> str:
     return words if isinstance(words, str) else words()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gogrid_desktop.core.activity import Activity, Preferences, is_away
 from gogrid_desktop.core.gpu_use import GpuUse
 from gogrid_desktop.core.profiles import Profile
-from gogrid_desktop.core.rules import Finding
+from gogrid_desktop.core.rules import Finding, free
 from gogrid_desktop.core.words import in_words
 
 GAME_HOLD_S = 60.0
@@ -25,17 +25,17 @@ HEAT_UNDER_C = 3.0
 #: Of a card that does not tell its temperature.
 SHARE_BLIND = 0.8
 
-_NO_GAME = Finding(Profile.AGGRESSIVE, "no game runs")
-_GAMES_IGNORED = Finding(Profile.AGGRESSIVE, "games do not matter, as you set it")
+_NO_GAME = free("no game runs")
+_GAMES_IGNORED = free("games do not matter, as you set it")
 _GAME_MODE = Finding(
     Profile.PAUSED,
     "a game asked for all that the computer has",
     f"Sharing again {in_words(GAME_HOLD_S)} after the game",
     unload=True,
 )
-_NOBODY_ELSE = Finding(Profile.AGGRESSIVE, "nobody else uses the GPU")
-_NO_GPU = Finding(Profile.AGGRESSIVE, "no GPU is lent")
-_COOL = Finding(Profile.AGGRESSIVE, "the GPU is cool enough")
+_NOBODY_ELSE = free("nobody else uses the GPU")
+_NO_GPU = free("no GPU is lent")
+_COOL = free("the GPU is cool enough")
 _BLIND = Finding(
     Profile.AGGRESSIVE,
     "the GPU does not tell its temperature: not all of its time",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gogrid_desktop.core.activity import Activity, Preferences
 from gogrid_desktop.core.profiles import Profile
-from gogrid_desktop.core.rules import Finding
+from gogrid_desktop.core.rules import Finding, free
 from gogrid_desktop.core.words import in_words
 
 SYSTEM_HOLD_S = 10.0
@@ -13,14 +13,14 @@ POWER_HOLD_S = 60.0
 OTHERS_CPU_HOLD_S = 20.0
 OTHERS_CPU_FROM, OTHERS_CPU_UNDER = 0.5, 0.4
 
-_AWAKE = Finding(Profile.AGGRESSIVE, "the computer stays on")
+_AWAKE = free("the computer stays on")
 _LEAVING = {
     "suspend": Finding(Profile.PAUSED, "the computer goes to sleep", "Sharing again when it has woken up"),
     "shutdown": Finding(Profile.PAUSED, "the computer shuts down", "Sharing again when it has started"),
 }
-_ALONE = Finding(Profile.AGGRESSIVE, "no other agent shares this computer")
-_MAINS = Finding(Profile.AGGRESSIVE, "the computer has mains power")
-_POWER_IGNORED = Finding(Profile.AGGRESSIVE, "battery power does not matter, as you set it")
+_ALONE = free("no other agent shares this computer")
+_MAINS = free("the computer has mains power")
+_POWER_IGNORED = free("battery power does not matter, as you set it")
 _POWER_UNKNOWN = Finding(
     Profile.PAUSED,
     "nothing here can tell whether the computer runs on battery",
@@ -32,10 +32,10 @@ _FALLING = Finding(
     "the battery loses charge although there is mains power",
     "Sharing again when the battery holds its charge",
 )
-_UNMETERED = Finding(Profile.AGGRESSIVE, "the network is not metered, as far as it tells")
-_METERED_IGNORED = Finding(Profile.AGGRESSIVE, "a metered network does not matter, as you set it")
+_UNMETERED = free("the network is not metered, as far as it tells")
+_METERED_IGNORED = free("a metered network does not matter, as you set it")
 _METERED = Finding(Profile.AGGRESSIVE, "the network is metered: no new work", "New work again elsewhere", accepts=False)
-_CPU_FREE = Finding(Profile.AGGRESSIVE, "others leave the processor free")
+_CPU_FREE = free("others leave the processor free")
 _CPU_BUSY = Finding(Profile.BALANCED, "other programs use more than half of the processor", "More when they use less")
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from gogrid_desktop.core.activity import NO_CEILING, Activity, Preferences, is_away
 from gogrid_desktop.core.profiles import Limits, Profile
-from gogrid_desktop.core.rules import Finding
+from gogrid_desktop.core.rules import Finding, free
 from gogrid_desktop.core.words import clock, in_words
 
 APPLICATION_HOLD_S = 30.0
 
-_ON = Finding(Profile.AGGRESSIVE, "sharing is switched on")
+_ON = free("sharing is switched on")
 _OFF = Finding(Profile.PAUSED, "you switched sharing off", "Sharing again when you switch it on")
 _UNTIL_AWAY = Finding(Profile.PAUSED, "you paused it until you are away", "Sharing again when you are away")
-_NOT_FINISHING = Finding(Profile.AGGRESSIVE, "new work is welcome")
+_NOT_FINISHING = free("new work is welcome")
 _FINISHED = Finding(Profile.PAUSED, "all work is finished, as you asked", "Sharing again when you switch it on")
-_NO_PROGRAM = Finding(Profile.AGGRESSIVE, "none of your programs to pause for runs")
+_NO_PROGRAM = free("none of your programs to pause for runs")
 _UNLIMITED = Finding(Profile.AGGRESSIVE, NO_CEILING.sentence)
 _MORE = "More only with a higher setting"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gogrid_desktop.core.activity import Activity, Preferences, away_after_s, is_away
 from gogrid_desktop.core.profiles import Profile
-from gogrid_desktop.core.rules import Finding
+from gogrid_desktop.core.rules import Finding, free
 from gogrid_desktop.core.words import ago, in_words
 
 #: A film may leave the full screen for a moment.
@@ -13,18 +13,18 @@ SESSION_HOLD_S = 10.0
 CALL_HOLD_S = 30.0
 REMOTE_HOLD_S = 30.0
 
-_NOBODY = Finding(Profile.AGGRESSIVE, "nobody is logged in")
-_OURS = Finding(Profile.AGGRESSIVE, "the screen shows your session, or nobody's")
+_NOBODY = free("nobody is logged in")
+_OURS = free("the screen shows your session, or nobody's")
 _THEIRS = Finding(
     Profile.PAUSED, "another user is at the computer", f"Sharing again {in_words(SESSION_HOLD_S)} after they leave"
 )
-_NO_CALL = Finding(Profile.AGGRESSIVE, "neither microphone nor camera is in use")
-_CALL_UNKNOWN = Finding(Profile.AGGRESSIVE, "nothing here can tell whether a call is on")
-_NOT_REMOTE = Finding(Profile.AGGRESSIVE, "nobody works here from afar")
+_NO_CALL = free("neither microphone nor camera is in use")
+_CALL_UNKNOWN = free("nothing here can tell whether a call is on")
+_NOT_REMOTE = free("nobody works here from afar")
 _REMOTE = Finding(Profile.CONSERVATIVE, "somebody works here from afar", "More when they have left")
-_EMPTY = Finding(Profile.AGGRESSIVE, "no program fills the screen")
-_SCREEN_IGNORED = Finding(Profile.AGGRESSIVE, "full-screen programs do not matter, as you set it")
-_CALL_IGNORED = Finding(Profile.AGGRESSIVE, "calls do not matter, as you set it")
+_EMPTY = free("no program fills the screen")
+_SCREEN_IGNORED = free("full-screen programs do not matter, as you set it")
+_CALL_IGNORED = free("calls do not matter, as you set it")
 
 
 def presence(activity: Activity, preferences: Preferences, now: float, held: Profile) -> Finding:
