@@ -13,6 +13,7 @@ BENCHES = {
     "footprint": "footprint",
     "yield": "yielding",
     "reaction": "reaction",
+    "game": "game",
     "duty_cycle": "duty_cycle",
     "inter_token": "inter_token",
     "shared_prefix": "shared_prefix",

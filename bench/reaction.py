@@ -75,7 +75,7 @@ class _Node:
         stage.gogrid("settings", "set", "presence.away_after_s", "10")
         stage.gogrid("join", stage.url, invite, "--allow-plaintext-token")
         stage.start_agent(plaintext=False, command=(sys.executable, "-m", "bench.skipping_agent", str(self._yields)))
-        self._streams = _Streams(Submitter(stage.url, key))
+        self._streams = Streams(Submitter(stage.url, key))
 
     def close(self) -> None:
         self._streams.stop()
@@ -137,7 +137,7 @@ class _Node:
         raise TimeoutError(f"the agent did not give way within {_PATIENCE_S:g} s")
 
 
-class _Streams:
+class Streams:
     """Keeps `STREAMS` answers in the making."""
 
     def __init__(self, submitter: Submitter) -> None:
@@ -210,7 +210,7 @@ def _claims(what: str, times_ms: list[float], peer_ms: list[float] | None) -> It
     note(f"{what}: worst five {' '.join(f'{each:.1f}' for each in ordered[-5:])} ms")
     peer = None if peer_ms is None else f"{PEER}, of {len(peer_ms)}"
     for name, part in (("p50", 0.5), ("p99", 0.99)):
-        value, peer_value = _rank(ordered, part), None if peer_ms is None else _rank(sorted(peer_ms), part)
+        value, peer_value = rank(ordered, part), None if peer_ms is None else rank(sorted(peer_ms), part)
         yield Claim(
             bench=f"reaction, {what}, {name} of {len(ordered)}",
             value=round(value, 1),
@@ -222,6 +222,6 @@ def _claims(what: str, times_ms: list[float], peer_ms: list[float] | None) -> It
         )
 
 
-def _rank(ordered: list[float], part: float) -> float:
+def rank(ordered: list[float], part: float) -> float:
     """The value that this part of them is not above (nearest rank)."""
     return ordered[max(0, -int(-len(ordered) * part // 1) - 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 
 from gogrid_desktop.agent.clock import Clock
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: Paused for this long, the model's memory is given back.
 KEEP_LOADED_S = 60.0
+#: A worker stops within this time, unless something is wrong with it.
+OBEYS_S = 0.1
 #: Without anything else to do, memory is looked at so often.
 TEND_S = 1.0
 #: The clock on the wall moved by so much more, or less, than time passed: it was set, or the computer slept.
@@ -101,12 +103,19 @@ class Governor:
         if now.profile is Profile.PAUSED:
             if not was_paused:
                 self._paused_at = self._clock.monotonic()
-                await self._pool.pause()
+                await self._pause(at_once=now.unload)
             if now.unload or self._clock.monotonic() - self._paused_at >= KEEP_LOADED_S:
                 self._unload(decided if now.unload else None)
         elif before is None or before.limits != now.limits or was_paused:
             await self._pool.limit(now.limits)
         return lowered
+
+    async def _pause(self, *, at_once: bool) -> None:
+        """A worker that does not obey is killed; where its memory is wanted at once, that is not waited for."""
+        pausing = self._in_background(self._pool.pause(), "pause")
+        done, _ = await asyncio.wait({pausing}, timeout=OBEYS_S if at_once else None)
+        for task in done:
+            task.result()
 
     def _hand_back_too_many(self, decision: Decision) -> None:
         """Release all jobs but the oldest ones that the limits allow, the youngest first."""
@@ -120,9 +129,13 @@ class Governor:
             return
         self._pool.unload()
         if since is not None:
-            task = asyncio.create_task(self.yields.memory_back(since), name="memory-back")
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._in_background(self.yields.memory_back(since), "memory-back")
+
+    def _in_background(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
     def _mind_the_clock(self, now: float, mono: float) -> None:
         """Notice a sleep, and a clock that was set: what was said to end then moves with one that went back."""

@@ -123,9 +123,11 @@ class Runner:
 
     def renew(self) -> None:
         """Give all memory back and replace the process; its jobs go on in the next one."""
-        pid = self.supervisor.pid
+        pid, loading = self.supervisor.pid, self.loaded is None
         self._leaving, self.loaded = True, None
-        if pid is not None:
+        if pid is not None and loading:
+            self.supervisor.kill()  # it would listen only when it has loaded
+        elif pid is not None:
             self.supervisor.send(w.Unload())
             # Whatever becomes of the unloading, the end of the process brings everything back.
             asyncio.get_running_loop().call_later(OBEY_S, self._kill, pid)
