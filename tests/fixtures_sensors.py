@@ -12,6 +12,7 @@ from gogrid_desktop.core.idle import Kind
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.core.session import Session
+from gogrid_desktop.system import host
 from gogrid_desktop.system.gpu import GpuReading
 
 
@@ -77,6 +78,7 @@ class Said:
             one["attention"],  # type: ignore[arg-type]
             one["network_metered"],  # type: ignore[arg-type]
             one["cpu"],  # type: ignore[arg-type]
+            host.tzset(),
         )
 
     def changed(self) -> None:

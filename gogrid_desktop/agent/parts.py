@@ -51,6 +51,7 @@ def system_parts(paths: AppPaths, *, allow_plaintext: bool = False) -> Parts:
         host.attention_probe(),
         host.network_probe(),
         OthersCpu(),
+        host.tzset(),
     )
     return Parts(
         paths,

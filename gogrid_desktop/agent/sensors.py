@@ -7,7 +7,6 @@ input is waited for, not polled, and a GPU that is not shared is not looked at.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
@@ -20,6 +19,7 @@ from gogrid_desktop.core.idle import Idle, IdleFusion, Reading
 from gogrid_desktop.core.power import ChargeTrend, Power
 from gogrid_desktop.core.profiles import Profile
 from gogrid_desktop.system.attention import AttentionProbe
+from gogrid_desktop.system.civil_time import civil_time
 from gogrid_desktop.system.idle import IdleProbe
 from gogrid_desktop.system.network import NetworkProbe
 from gogrid_desktop.system.power import PowerProbe
@@ -49,7 +49,7 @@ class Cpu(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What is asked; `system.host` has the real ones."""
+    """What is asked; `system.host` has the real ones. `tzset`: makes the C library look which time zone it is in."""
 
     idle: Sequence[IdleProbe]
     power: PowerProbe
@@ -58,6 +58,7 @@ class Probes:
     attention: AttentionProbe
     network: NetworkProbe
     cpu: Cpu
+    tzset: Callable[[], object]
 
 
 class _Every(Generic[T]):
@@ -115,17 +116,18 @@ class Sensors:
         return at
 
     def read(self, jobs_running: int) -> Activity:
-        """Civil time is the machine's own time zone."""
+        """Civil time is that of the time zone in which the machine is now."""
         now, mono = self._clock.now(), self._clock.monotonic()
-        civil = time.localtime(now)
-        second_of_day = civil.tm_hour * 3600 + civil.tm_min * 60 + civil.tm_sec + now % 1
+        self._probes.tzset()
+        civil = civil_time(now)
         self._idle = self._fusion.fold([self._idle_reading(probe) for probe in self._probes.idle])
         gpus, gpu_problem = self._gpus.uses()
         activity = Activity(
             idle_s=self._idle.idle_s,
             idle_source=self._idle.source,
-            weekday=civil.tm_wday,
-            second_of_day=second_of_day,
+            weekday=civil.weekday,
+            second_of_day=civil.second_of_day,
+            shift=civil.shift,
             power=self._power.at(mono),
             screen=self._screen.at(mono),
             jobs_running=jobs_running,

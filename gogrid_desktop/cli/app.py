@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from gogrid_desktop import __version__
-from gogrid_desktop.cli import agent, control, demo, doctor, recording, settings, tray
+from gogrid_desktop.cli import agent, control, demo, doctor, recording, schedule, settings, tray
 from gogrid_desktop.errors import GoGridError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(agent.app, name="agent")
 app.add_typer(settings.app, name="settings")
+app.add_typer(schedule.app, name="schedule")
 for command in (
     tray.tray,
     control.status,

@@ -1,4 +1,4 @@
-"""`gogrid settings show|set`. A running agent is the only writer of its settings; without one the file is written."""
+"""`gogrid settings show|set`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import json as jsonlib
 from typing import Annotated, Any
 
 import typer
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
+from gogrid_desktop.cli.settings_writer import write_settings
 from gogrid_desktop.config.fields import FIELDS, allowed
-from gogrid_desktop.config.settings import Settings, flatten
-from gogrid_desktop.config.store import SettingsStore, change
-from gogrid_desktop.errors import AgentUnavailable, BadInput, VersionMismatch
-from gogrid_desktop.ipc import messages as m
-from gogrid_desktop.ipc.client import LocalClient
-from gogrid_desktop.paths import app_paths, private_dir
+from gogrid_desktop.config.store import SettingsStore
+from gogrid_desktop.errors import BadInput
+from gogrid_desktop.paths import app_paths
 
 app = typer.Typer(help="What you can set, and what it is set to.", no_args_is_help=True)
 
@@ -47,32 +44,9 @@ def set_values(
     if len(names_and_values) % 2:
         raise BadInput(names_and_values[-1], "", "a value after every name", "gogrid settings set NAME VALUE")
     values: dict[str, Any] = dict(zip(names_and_values[::2], names_and_values[1::2], strict=True))
-    # Refused here already, with the error and the exit code of a bad setting, before anything is asked to change.
-    change(Settings(), values)
-    stored = _through_the_agent(values)
+    stored = write_settings(values)
     for name in values:
         typer.echo(f"{name} = {in_words(stored[name])}")
-
-
-def _through_the_agent(values: dict[str, Any]) -> dict[str, Any]:
-    """Change them and return all of them. Raises AgentUnavailable when an agent runs that does not answer."""
-    paths = app_paths()
-    try:
-        with LocalClient(paths.endpoint_file) as agent:
-            agent.call(m.PutSettings(id=1, values=values))
-            return flatten(agent.call(m.GetSettings(id=2)).settings or {})
-    except VersionMismatch:
-        raise
-    except AgentUnavailable as error:
-        private_dir(paths.runtime)
-        try:
-            # The agent's own lock says truly that none runs, and keeps one from starting meanwhile.
-            with FileLock(paths.agent_lock, timeout=0):
-                store = SettingsStore(paths.settings_file)
-                store.change(values)
-                return store.settings.flat()
-        except Timeout:
-            raise error from None
 
 
 def in_words(value: Any) -> str:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gogrid_desktop.core.attention import Attention
+from gogrid_desktop.core.civil import CivilTime
 from gogrid_desktop.core.gpu_use import GpuUse
 from gogrid_desktop.core.power import Power
 from gogrid_desktop.core.profiles import Limits, Profile
 from gogrid_desktop.core.screen import Screen
 from gogrid_desktop.core.session import Session
-from gogrid_desktop.core.windows import DAY_S, DAYS, DEFAULT_GRID, WeekGrid
+from gogrid_desktop.core.windows import DEFAULT_GRID, Shift, WeekGrid
 
 UNKNOWN_SESSION, UNKNOWN_ATTENTION = Session(), Attention()
 #: Locked, without input for this long: away.
@@ -36,7 +37,7 @@ class Activity:
     `second_of_day` (0..86400, end excluded): local civil time. `gpus`: those that the person lends, and `gpu_problem`
     why they cannot be seen any more, empty if they can. `others_cpu`: what other programs use of the whole processor,
     0..1. `metered`: the network costs by the byte. `programs`: which of the programs in `Preferences.pause_for` run.
-    `other_agent`: who else on this computer shares, empty: nobody.
+    `other_agent`: who else on this computer shares, empty: nobody. `shift`: when the clocks change next, if it is soon.
     """
 
     idle_s: float | None
@@ -54,15 +55,17 @@ class Activity:
     metered: bool | None = None
     programs: frozenset[str] = frozenset()
     other_agent: str = ""
+    shift: Shift | None = None
 
     def after(self, seconds: float) -> Activity:
         """The same, `seconds` later, if nobody touched anything and no job began or ended."""
-        days, second_of_day = divmod(self.second_of_day + seconds, DAY_S)
+        civil = CivilTime(self.weekday, self.second_of_day, self.shift).after(seconds)
         return replace(
             self,
             idle_s=None if self.idle_s is None else self.idle_s + seconds,
-            weekday=(self.weekday + int(days)) % DAYS,
-            second_of_day=second_of_day,
+            weekday=civil.weekday,
+            second_of_day=civil.second_of_day,
+            shift=civil.shift,
         )
 
 

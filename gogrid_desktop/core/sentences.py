@@ -99,7 +99,8 @@ class Sentences:
         if in_s < 3600:
             when = f"in {in_words(round(in_s, 1))}"
         else:
-            when = f"from {clock(seen.weekday, seen.second_of_day, in_s)}"
+            wall_s = in_s if seen.shift is None else seen.shift.wall_s(in_s)
+            when = f"from {clock(seen.weekday, seen.second_of_day, wall_s)}"
         what = "Sharing again" if self._profile is Profile.PAUSED else profile.word.capitalize()
         # More than while somebody is there comes only to a desktop whose person stays away.
         up = profile > max(self._profile, wanted.while_present)

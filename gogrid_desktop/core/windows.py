@@ -1,8 +1,9 @@
 """The week grid: for each of the 7 x 24 civil hours of a week, the most that may be given.
 
 It works on civil time alone (a weekday and a second of that day, as a clock on the wall shows them), so that a night
-from 22 to 7 is the same night on the day the clocks change. A grid is written as seven strings of 24 letters, Monday
-first, P paused, C conservative, B balanced, A aggressive.
+from 22 to 7 is the same night on the day the clocks change: an hour that the clock shows twice has its ceiling twice,
+one that it leaves out has none. Only how long it is until a ceiling changes needs to know of a `Shift`. A grid is
+written as seven strings of 24 letters, Monday first, P paused, C conservative, B balanced, A aggressive.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ DEFAULT_ROWS = ("A" * 7 + "B" * 15 + "A" * 2,) * DAYS
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of one weekday (0 = Monday), from `start_s` to `end_s` seconds after its midnight, end excluded."""
+class Shift:
+    """The clocks change: in `in_s` seconds the one on the wall moves by `by_s`, forward where it is positive."""
 
-    weekday: int
-    start_s: float
-    end_s: float
-    profile: Profile
+    in_s: float
+    by_s: float
+
+    def wall_s(self, seconds: float) -> float:
+        """How far the clock on the wall moves while so many seconds pass."""
+        return seconds + self.by_s if seconds >= self.in_s else seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +60,31 @@ class WeekGrid:
         """The ceiling at this civil moment; `weekday` 0 = Monday."""
         return self.hours[_index(weekday, second_of_day)]
 
-    def next_change_s(self, weekday: int, second_of_day: float) -> float | None:
-        """Seconds on the wall clock until the ceiling changes; None when it is the same all week."""
-        return self.at_and_next(weekday, second_of_day)[1]
+    def next_change_s(self, weekday: int, second_of_day: float, shift: Shift | None = None) -> float | None:
+        """Seconds until the ceiling changes; None when it is the same all week. `shift`: the next one."""
+        return self.at_and_next(weekday, second_of_day, shift)[1]
 
-    def at_and_next(self, weekday: int, second_of_day: float) -> tuple[Profile, float | None]:
+    def at_and_next(
+        self, weekday: int, second_of_day: float, shift: Shift | None = None
+    ) -> tuple[Profile, float | None]:
         """Both at once, for whoever asks often."""
         index = _index(weekday, second_of_day)
-        ahead = self._ahead[index]
-        return self.hours[index], ahead * HOUR_S - second_of_day % HOUR_S if ahead else None
+        ahead, profile = self._ahead[index], self.hours[index]
+        if not ahead:
+            return profile, None
+        in_s = ahead * HOUR_S - second_of_day % HOUR_S
+        if shift is None or in_s < shift.in_s:
+            return profile, in_s
+        weekday, second_of_day = moved(weekday, second_of_day, shift.wall_s(shift.in_s))
+        beyond, beyond_s = self.at_and_next(weekday, second_of_day)
+        return profile, shift.in_s if beyond is not profile or beyond_s is None else shift.in_s + beyond_s
 
-    def preview(self, weekday: int, second_of_day: float) -> tuple[Span, ...]:
-        """The next 24 hours on the wall clock, from now on, cut at midnight and where the ceiling changes."""
-        spans: list[Span] = []
-        for day, start_s, end_s in ((weekday, second_of_day, DAY_S), ((weekday + 1) % DAYS, 0.0, second_of_day)):
-            at_s = start_s
-            while at_s < end_s:
-                until_s = min(end_s, (at_s // HOUR_S + 1) * HOUR_S)
-                profile = self.at(day, at_s)
-                if spans and spans[-1].weekday == day and spans[-1].profile == profile:
-                    spans[-1] = Span(day, spans[-1].start_s, until_s, profile)
-                else:
-                    spans.append(Span(day, at_s, until_s, profile))
-                at_s = until_s
-        return tuple(spans)
+
+def moved(weekday: int, second_of_day: float, wall_s: float) -> tuple[int, float]:
+    """Weekday and second of the day after the clock on the wall moved by so much."""
+    # To the microsecond: a sum of fractions that falls short of a whole hour by less is that hour.
+    days, second_of_day = divmod(round(second_of_day + wall_s, 6), DAY_S)
+    return (weekday + int(days)) % DAYS, second_of_day
 
 
 def _index(weekday: int, second_of_day: float) -> int:

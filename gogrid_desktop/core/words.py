@@ -25,7 +25,7 @@ def ago(seconds: float) -> str:
 
 
 def clock(weekday: int, second_of_day: float, in_s: float) -> str:
-    """The civil time `in_s` seconds from then: "22:00", with the weekday when it is further than a day away."""
+    """The civil time `in_s` seconds of the wall's clock later: "22:00", with the weekday beyond a day."""
     # Half a second more: what is a whole minute in exact numbers must not be shown as the minute before.
     days, then = divmod(second_of_day + in_s + 0.5, DAY_S)
     time = f"{int(then // 3600):02}:{int(then % 3600 // 60):02}"

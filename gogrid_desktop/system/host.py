@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gogrid_desktop.system.affinity import Affinity
 from gogrid_desktop.system.alone import Turn
@@ -92,6 +93,21 @@ def gpu_source(known: tuple[Gpu, ...] = ()) -> GpuProbe:
     from gogrid_desktop.system.gpu.null import NullGpu
 
     return NullGpu()
+
+
+def tzset() -> Callable[[], object]:
+    """Makes the C library look which time zone the computer is in: left alone, it keeps the one it began with.
+
+    Sources: tzset(3); on Windows `_tzset` of the Universal C Runtime, which Python's `time` uses too (not run on real
+    hardware).
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        return cast("Callable[[], object]", ctypes.CDLL("ucrtbase")._tzset)
+    import time
+
+    return time.tzset
 
 
 def power_probe() -> PowerProbe:

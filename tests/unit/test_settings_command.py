@@ -10,6 +10,7 @@ from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from gogrid_desktop.cli import settings as command
+from gogrid_desktop.cli import settings_writer
 from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.config.store import SettingsStore
 from gogrid_desktop.errors import AgentUnavailable, BadInput, ConfigError, VersionMismatch
@@ -100,7 +101,7 @@ class RunningAgent:
 
 def test_a_running_agent_is_asked_and_the_file_is_left_to_it(paths: AppPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = RunningAgent(paths.settings_file)
-    monkeypatch.setattr(command, "LocalClient", agent)
+    monkeypatch.setattr(settings_writer, "LocalClient", agent)
     done = gogrid("set", "log.level", "debug")
     assert done.stdout == "log.level = debug\n"
     assert agent.told == [m.PutSettings(id=1, values={"log.level": "debug"}), m.GetSettings(id=2)]
@@ -119,7 +120,7 @@ def test_an_agent_of_another_version_is_not_written_around(paths: AppPaths, monk
     def other_version(endpoint_file: Path) -> None:
         raise VersionMismatch("another version", "Restart it.")
 
-    monkeypatch.setattr(command, "LocalClient", other_version)
+    monkeypatch.setattr(settings_writer, "LocalClient", other_version)
     failed = gogrid("set", "log.level", "debug")
     assert isinstance(failed.exception, VersionMismatch)
     assert not paths.settings_file.exists()

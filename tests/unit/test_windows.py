@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gogrid_desktop.core.profiles import Profile
@@ -85,22 +83,3 @@ def test_nothing_changes_before_the_next_change_and_something_does_at_it(
 def test_a_leap_second_belongs_to_its_day() -> None:
     assert DEFAULT_GRID.at(6, 86_400.5) == DEFAULT_GRID.at(6, 86_399)
     assert DEFAULT_GRID.next_change_s(6, 86_400.5) is not None
-
-
-@settings(deadline=None)
-@example(DEFAULT_GRID, 6, 86_399.99999999999)
-@given(grids, weekdays, seconds)
-def test_the_preview_covers_a_day_without_a_gap_and_says_what_the_grid_says(
-    grid: WeekGrid, weekday: int, second: float
-) -> None:
-    spans = grid.preview(weekday, second)
-    assert sum(span.end_s - span.start_s for span in spans) == pytest.approx(DAY_S)
-    for span in spans:
-        assert span.start_s < span.end_s
-        assert grid.at(span.weekday, (span.start_s + span.end_s) / 2) == span.profile
-    for one, other in pairwise(spans):
-        if one.weekday == other.weekday:
-            assert one.end_s == other.start_s
-            assert one.profile != other.profile
-        else:
-            assert (one.end_s, other.start_s) == (DAY_S, 0)

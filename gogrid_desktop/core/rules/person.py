@@ -56,12 +56,13 @@ def application(activity: Activity, preferences: Preferences, now: float, held: 
 
 def week_grid(activity: Activity, preferences: Preferences, now: float, held: Profile) -> Finding:
     """The hour's ceiling, in local civil time."""
-    weekday, second = activity.weekday, activity.second_of_day
-    profile, in_s = preferences.grid.at_and_next(weekday, second)
+    weekday, second, shift = activity.weekday, activity.second_of_day, activity.shift
+    profile, in_s = preferences.grid.at_and_next(weekday, second, shift)
     if in_s is None:
         lifts = "More only with another schedule" if profile < Profile.AGGRESSIVE else ""
         return Finding(profile, f"your schedule says {profile.word} all week", lifts)
-    sentence = lambda: f"your schedule says {profile.word} until {clock(weekday, second, in_s)}"  # noqa: E731
+    wall_s = in_s if shift is None else shift.wall_s(in_s)
+    sentence = lambda: f"your schedule says {profile.word} until {clock(weekday, second, wall_s)}"  # noqa: E731
     return Finding(profile, sentence, changes_in_s=in_s)
 
 
