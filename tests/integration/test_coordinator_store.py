@@ -60,6 +60,8 @@ async def test_a_power_cut_loses_no_commit(tmp_path: Path) -> None:
     "query",
     [
         "SELECT * FROM jobs WHERE state = 'queued' AND model = 'm' AND not_before <= 3 ORDER BY order_at, id",
+        "SELECT * FROM jobs WHERE state = 'queued' AND model = 'm' AND not_before <= 3 AND account IN ('a')"
+        " ORDER BY order_at, id",
         "SELECT * FROM jobs WHERE leased_to = 'n'",
         "SELECT * FROM jobs WHERE leased_to IS NOT NULL",
         "SELECT * FROM jobs WHERE state IN ('queued', 'leased') AND deadline < 3",
