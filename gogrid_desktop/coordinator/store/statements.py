@@ -44,8 +44,10 @@ _OF_THEM: Any = jobs.c.account.in_(bindparam("accounts", expanding=True))
 
 @cache
 def queued(accounts: int | None, one_priority: bool) -> Select[Any]:
-    """For all accounts (None), for one, or for several. Several are sorted, because SQLite, which keeps no count of
-    what an index would find, otherwise walks the whole queue in its order."""
+    """For all accounts (None), for one, or for several (2).
+
+    Those of several are sorted: SQLite would otherwise prefer to walk the whole queue, which is in order already.
+    """
     found = select(jobs).where(_QUEUED, jobs.c.model == bindparam("model"), jobs.c.not_before <= _NOW)
     if accounts is not None:
         found = found.where(_OF_THEM)
