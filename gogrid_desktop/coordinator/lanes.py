@@ -10,13 +10,17 @@ import heapq
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from copy import copy
-from itertools import tee
+from itertools import islice, tee
 from types import TracebackType
 
 from gogrid_desktop.coordinator.matching import Offer
 from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import JobRecord
 from gogrid_desktop.protocol.grid import Priority
+
+#: Jobs of all accounts, of some, and of each account's own looked at in one round, so that many that fit nobody cannot
+#: hold it up.
+MAX_LOOKED_AT = 5000
 
 
 class Lanes:
@@ -41,12 +45,13 @@ class Lanes:
         for offer in offers:
             for model in offer.models if offer.accounts != frozenset() else ():
                 readers.setdefault((model, offer.accounts), []).append(offer)
-        lanes = [
-            _while_wanted(self._lane(self._tx.queued(model, self._now, accounts)), wanting)
-            for (model, accounts), wanting in readers.items()
-        ]
+        of_all: list[Iterator[JobRecord]] = []
+        of_some: list[Iterator[JobRecord]] = []
+        for (model, accounts), wanting in readers.items():
+            lane = self._lane(self._tx.queued(model, self._now, accounts))
+            (of_all if accounts is None else of_some).append(_while_wanted(lane, wanting))
         last = ""
-        for record in _merged(lanes):
+        for record in _merged(islice(_merged(lanes), MAX_LOOKED_AT) for lanes in (of_all, of_some)):
             if record.id != last:
                 yield record
             last = record.id
@@ -57,7 +62,7 @@ class Lanes:
         if key not in self._own:
             models = frozenset[str]().union(*(offer.models for offer in offers if offer.account == account))
             lanes = [self._lane(self._tx.queued(model, self._now, {account}, priority)) for model in models]
-            (self._own[key],) = tee(_merged(lanes), 1)
+            (self._own[key],) = tee(islice(_merged(lanes), MAX_LOOKED_AT), 1)
         return copy(self._own[key])  # a copy begins where it was taken: nothing is read twice
 
     def _lane(self, lane: Generator[JobRecord, None, None]) -> Generator[JobRecord, None, None]:

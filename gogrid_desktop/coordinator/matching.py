@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 
 from gogrid_desktop.coordinator.store.records import JobRecord
 from gogrid_desktop.protocol.grid import JobKind, Priority, Work
@@ -23,8 +22,6 @@ EXPECTED_TOKENS = 256
 MAX_LEAD_S = 3600.0
 #: A job is kept from the nodes to avoid for so long after it could be leased again, while another one serves it.
 AVOID_S = 10.0
-#: Jobs looked at in one round, so that many that fit nobody cannot hold it up.
-MAX_LOOKED_AT = 5000
 
 
 def expected_s(max_tokens: Iterable[int]) -> float:
@@ -117,13 +114,13 @@ def match(
         """The job of the node's own account that goes before this one."""
         if offer.account is None or offer.account == record.account:
             return None
-        owned = islice(own(offer.account, record.priority), MAX_LOOKED_AT)
+        owned = own(offer.account, record.priority)
         ready = (one for one in owned if one.id not in given and offer.refuses(one, now, elsewhere) is None)
         return next(ready, None)
 
-    for looked_at, record in enumerate(queue):
+    for record in queue:
         able = [offer for offer in offers if offer.free > 0]
-        if not able or looked_at >= MAX_LOOKED_AT:
+        if not able:
             break
         if record.id in given:
             continue
