@@ -23,6 +23,7 @@ from gogrid_desktop.agent.gpu_sense import GpuSense
 from gogrid_desktop.agent.intent import Intent, Said
 from gogrid_desktop.agent.keeper import Keeper, Wants
 from gogrid_desktop.agent.leasing import Leasing, Offer
+from gogrid_desktop.agent.lending import lending
 from gogrid_desktop.agent.measuring import Measures
 from gogrid_desktop.agent.membership import Membership, join, node_name
 from gogrid_desktop.agent.models import ModelShelf
@@ -186,13 +187,16 @@ class Agent:
         if not self._stock.offered or (pool.loading and not pool.ready):
             return Offer(0)
         most = min(decision.limits.batch, self._settings.models.slots)
+        slots = max(0, most - len(self._outbox.jobs))
+        lent = lending(self._settings.work, self._outbox.jobs.values(), slots)
         return Offer(
-            slots=max(0, most - len(self._outbox.jobs)),
+            slots=lent.slots(slots),
             context=self._stock.context,
             resident=pool.ready,
             on_disk=self._stock.offered,
             backend=",".join(pool.backends),
             budget_bytes=sum(self._models()[model].file.size_bytes for model in pool.ready if model in self._models()),
+            lending=lent,
         )
 
     def _changed(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gogrid_desktop import __version__
 from gogrid_desktop.agent.governor import Governor
 from gogrid_desktop.agent.intent import Said
+from gogrid_desktop.agent.lending import nobody
 from gogrid_desktop.agent.pool import WorkerPool
 from gogrid_desktop.agent.session import Session
 from gogrid_desktop.agent.stock import Stock
@@ -74,7 +75,8 @@ def status(
     if session is not None and leasing is not None:
         problem = problem or pool.problem or session.problem or leasing.auth_problem
         no_room = f"No model is loaded: {stock.no_room}." if stock.no_room else ""
-        notice = "  ".join(part for part in (notice, session.notice, leasing.message, no_room) if part)
+        for_nobody = nobody(settings.work, leasing.none_because)
+        notice = "  ".join(part for part in (notice, session.notice, leasing.message, no_room, for_nobody) if part)
     connected = leasing is not None and leasing.connected
     state = state_of(decision, problem=problem, connected=connected, jobs_running=jobs_running)
     retry_in_s = leasing.retry_at - now if leasing else 0.0

@@ -10,13 +10,15 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from gogrid_desktop.agent.clock import Clock, happens
+from gogrid_desktop.agent.lending import ALL_WORK, Lending
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
 from gogrid_desktop.core.backoff import Backoff
+from gogrid_desktop.core.sharing import Work
 from gogrid_desktop.errors import AuthRejected, CoordinatorError, RateLimited
 from gogrid_desktop.protocol import grid as g
 
@@ -41,10 +43,20 @@ class Offer:
     on_disk: tuple[str, ...] = ()
     backend: str = ""
     budget_bytes: int = 0
+    lending: Lending = ALL_WORK
+
+    def keeps(self, before: Offer) -> bool:
+        """Whether a call made with `before` promises nothing that is no more, and misses no work that is taken now."""
+        if (self.lending.whose, self.on_disk) != (before.lending.whose, before.on_disk) or self.slots < before.slots:
+            return False
+        rooms = [(before.lending.room(work, before.slots), self.lending.room(work, self.slots)) for work in Work]
+        return all(then <= now and not (then == 0 < now) for then, now in rooms)
 
 
 class Leasing:
-    """`accept` runs a new job, `gone` stops one that is not ours any more; `done` counts one that ended well or not."""
+    """`none_because`: why the last call that was answered brought nothing, as the coordinator counts it.
+
+    `accept` runs a new job, `gone` stops one that is not ours any more; `done` counts one that ended well or not."""
 
     def __init__(
         self,
@@ -62,6 +74,7 @@ class Leasing:
         self.auth_problem = ""
         self.message = ""
         self.draining = False
+        self.none_because: Mapping[str, int] = {}
         self.retry_at = 0.0
         self.leases = self.heartbeats = 0
         self._grid, self._outbox, self._clock = grid, outbox, clock
@@ -76,11 +89,12 @@ class Leasing:
         self._settled = asyncio.Event()
 
     def offer(self, offer: Offer) -> None:
-        """What may be asked for from now on; a smaller offer closes the open poll."""
+        """What may be asked for from now on; an offer that the open poll does not keep closes it."""
         if offer != self._offer:
-            smaller = offer.slots < self._offer.slots or offer.on_disk != self._offer.on_disk
-            self._offer = offer
-            if smaller or not self._poll:
+            before, self._offer = self._offer, offer
+            if offer.lending.whose != before.lending.whose:
+                self.none_because = {}
+            if not offer.keeps(before) or not self._poll:
                 self._offer_changed.set()
 
     def news(self) -> None:
@@ -134,6 +148,10 @@ class Leasing:
             models_on_disk=offer.on_disk,
             backend=offer.backend,
             budget_bytes=offer.budget_bytes,
+            work=offer.lending.work,
+            work_free=dict(offer.lending.free),
+            share_with=offer.lending.share_with,
+            groups=offer.lending.groups,
         )
         asking = asyncio.create_task(self._grid.leases(call), name="poll")
         changing = asyncio.create_task(self._offer_changed.wait(), name="offer-changed")
@@ -142,6 +160,7 @@ class Leasing:
             if asking.done():
                 granted = asking.result()
                 self._answered()
+                self.none_because = granted.none_because
                 async with self._exchange:
                     self._take(granted.leases)
         finally:

@@ -26,11 +26,11 @@ from gogrid_desktop.coordinator.desk import ledger_of
 from gogrid_desktop.coordinator.serve import listen, serve, sole_server
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
 from gogrid_desktop.coordinator.store.port import Tx
-from gogrid_desktop.coordinator.store.records import ApiKeyRecord, JobRecord, ModelRecord, NodeRecord
+from gogrid_desktop.coordinator.store.records import AccountRecord, ApiKeyRecord, JobRecord, ModelRecord, NodeRecord
 from gogrid_desktop.coordinator.store.sql import SqlStore
 from gogrid_desktop.errors import BadInput
 from gogrid_desktop.paths import app_paths
-from gogrid_desktop.protocol.grid import Priority
+from gogrid_desktop.protocol.grid import Priority, ShareWith
 
 T = TypeVar("T")
 
@@ -128,13 +128,16 @@ def serve_command(
 def invite(
     uses: Annotated[int, typer.Option(help="How many machines may join with it.")] = 1,
     expires_h: Annotated[float, typer.Option(help="Hours until it expires.")] = 24.0,
+    account: Annotated[
+        str | None, typer.Option(help="Account whose own the machines are; they do its jobs first.")
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an invite code for machines to join with. It is shown once."""
     now = time.time()
-    code = _in_store(data, lambda tx: auth.make_invite(tx, uses, expires_h * 3600, now))
-    value = {"invite": code, "uses": uses, "expires_at": now + expires_h * 3600}
+    code = _in_store(data, lambda tx: auth.make_invite(tx, uses, expires_h * 3600, now, account))
+    value = {"invite": code, "uses": uses, "expires_at": now + expires_h * 3600, "account": account}
     typer.echo(json.dumps(value) if as_json else code)
 
 
@@ -169,6 +172,36 @@ def key(
 
 
 @app.command()
+def accounts(
+    name: Annotated[str | None, typer.Option(help="Account whose groups to set; with --groups.")] = None,
+    groups: Annotated[
+        str | None, typer.Option(help="Its groups, such as family,lab; '' for none. Machines may share with groups.")
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the accounts of the grid, or set the groups of one. `gogrid coordinator key` makes them."""
+    both = "--name and --groups together, or neither of them"
+    if name is not None and groups is None:
+        raise BadInput("name", name, both, "Say --groups '' to take it out of all groups.")
+    if name is None and groups is not None:
+        raise BadInput("groups", groups, both, "Say with --name whose groups they are.")
+
+    def work(tx: Tx) -> list[AccountRecord]:
+        return tx.find(AccountRecord) if name is None or groups is None else [auth.set_groups(tx, name, groups)]
+
+    found = _in_store(data, work)
+    rows = [{"id": one.id, "name": one.name, "priority": one.max_priority.value} for one in found]
+    listed = [{**row, "groups": one.groups} for row, one in zip(rows, found, strict=True)]
+    _show(
+        as_json,
+        {"accounts": listed},
+        "accounts",
+        [{**row, "groups": ", ".join(one.groups)} for row, one in zip(rows, found, strict=True)],
+    )
+
+
+@app.command()
 def nodes(
     remove: Annotated[str | None, typer.Option(help="Id of a node whose token shall not hold any more.")] = None,
     data: Data = None,
@@ -176,16 +209,17 @@ def nodes(
 ) -> None:
     """List the machines of the grid, or remove one."""
 
-    def work(tx: Tx) -> list[tuple[NodeRecord, int]]:
+    def work(tx: Tx) -> tuple[list[tuple[NodeRecord, int]], dict[str | None, str]]:
         if remove is not None:
             node = tx.one(NodeRecord, id=remove)
             if node is None:
                 raise BadInput("remove", remove, "the id of a node", "`gogrid coordinator nodes` shows them.")
             tx.put(replace(node, expires_at=time.time()))
         leased = [record.leased_to for record in tx.leased()]
-        return [(node, leased.count(node.id)) for node in tx.find(NodeRecord)]
+        names: dict[str | None, str] = {account.id: account.name for account in tx.find(AccountRecord)}
+        return [(node, leased.count(node.id)) for node in tx.find(NodeRecord)], names
 
-    found = _in_store(data, work)
+    found, names = _in_store(data, work)
     listed = [
         {
             **{name: value for name, value in asdict(node).items() if name != "token_hash"},
@@ -200,6 +234,8 @@ def nodes(
             "platform": node.platform,
             "version": node.version,
             "last seen": _ago(node.last_seen),
+            "account": names.get(node.account),
+            "shares with": ", ".join(node.groups) if node.share_with is ShareWith.GROUPS else node.share_with,
             "leases": leases,
             "removed": "" if node.expires_at is None else "yes",
         }

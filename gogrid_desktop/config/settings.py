@@ -16,6 +16,7 @@ from gogrid_desktop.core.activity import Preferences, Role
 from gogrid_desktop.core.cpus import format_cpus, parse_cpus
 from gogrid_desktop.core.mps import PERCENT, refused_memory, refused_percent
 from gogrid_desktop.core.profiles import PROFILE_LIMITS, Limits, Profile
+from gogrid_desktop.core.sharing import GROUP_NAMES, Work, group_names
 from gogrid_desktop.core.windows import DEFAULT_ROWS, format_grid, parse_grid
 
 VERSION: Final = 1
@@ -180,6 +181,31 @@ class Network(Section):
     mind_metered: bool = Field(True, description="no new work over a network that costs by the byte")
 
 
+class WorkLimits(Section):
+    """Most jobs at once of each kind of work, and whose. Running jobs are never ended by a change here."""
+
+    chat: int = Field(
+        64, ge=0, le=64, description="most chats and completions at once for which somebody waits; 0: none"
+    )
+    batch: int = Field(
+        64, ge=0, le=64, description="most jobs of batch priority at once, for which nobody waits; 0: none"
+    )
+    embedding: int = Field(
+        64, ge=0, le=64, description="most embeddings at once; 0: none. The grid has none to give out yet"
+    )
+    share_with: Literal["everyone", "groups", "own"] = Field(
+        "everyone",
+        description="whose jobs: everyone's, those of work.groups and yours, or your own alone; yours come first",
+    )
+    groups: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(group_names), Allowed(GROUP_NAMES)] = (
+        Field((), description="groups to share with, as the operator named them; for work.share_with groups")
+    )
+
+    @property
+    def most(self) -> dict[Work, int]:
+        return {Work.CHAT: self.chat, Work.BATCH: self.batch, Work.EMBEDDING: self.embedding}
+
+
 class Grid(Section):
     coordinator: Annotated[str, AfterValidator(_address)] = Field("", max_length=2000, description="set by gogrid join")
     node_id: str = Field("", max_length=128, description="set by gogrid join")
@@ -252,6 +278,7 @@ class Settings(Section):
     applications: Applications = Applications()
     gpu: GpuUse = GpuUse()
     network: Network = Network()
+    work: WorkLimits = WorkLimits()
     grid: Grid = Grid()
     models: Models = Models()
     worker: Worker = Worker()

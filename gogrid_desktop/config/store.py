@@ -21,7 +21,7 @@ from gogrid_desktop.errors import ConfigError, GoGridError, StorageFull
 from gogrid_desktop.paths import write_private
 
 #: What cannot be understood in one of these, a mistyped name too, must not end in giving more than was meant.
-_HOW_MUCH = ("role.", "sharing.", "presence.", "schedule.")
+_HOW_MUCH = ("role.", "sharing.", "presence.", "schedule.", "work.")
 
 
 def change(settings: Settings, values: dict[str, object]) -> Settings:

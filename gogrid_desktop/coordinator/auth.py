@@ -12,6 +12,7 @@ from dataclasses import replace
 from gogrid_desktop.coordinator.ports import Account
 from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import AccountRecord, ApiKeyRecord, InviteRecord, NodeRecord
+from gogrid_desktop.core.sharing import group_names
 from gogrid_desktop.errors import AuthRejected, BadInput, InviteRejected, Refused
 from gogrid_desktop.protocol.grid import PROTOCOL_VERSION, Enrolled, Invite, LeaseCall, Priority
 
@@ -31,14 +32,15 @@ def new_id(kind: str) -> str:
     return f"{kind}-{secrets.token_hex(8)}"
 
 
-def make_invite(tx: Tx, uses: int, expires_s: float, now: float) -> str:
-    """An invite code for so many nodes. Raises BadInput."""
+def make_invite(tx: Tx, uses: int, expires_s: float, now: float, account: str | None = None) -> str:
+    """An invite code for so many nodes, which become the own ones of the account of that name. Raises BadInput."""
     if not 1 <= uses <= 100_000:
         raise BadInput("uses", uses, "from 1 to 100000")
     if not 0 < expires_s <= 366 * 86_400:
         raise BadInput("expires", f"{expires_s / 3600:g} h", "more than 0 h, at most 366 days")
+    owner = None if account is None else named_account(tx, "account", account).id
     code = make_token(INVITE)
-    tx.put(InviteRecord(new_id("invite"), hashed(code), uses, now, now + expires_s))
+    tx.put(InviteRecord(new_id("invite"), hashed(code), uses, now, now + expires_s, owner))
     return code
 
 
@@ -60,7 +62,10 @@ def enrol(tx: Tx, invite: Invite, now: float) -> Enrolled:
     token, node = make_token(NODE), new_id("node")
     tx.put(
         replace(found, uses_left=found.uses_left - 1),
-        NodeRecord(node, hashed(token), invite.name, invite.platform, invite.version, now, now, None, (), (), 0),
+        NodeRecord(
+            *(node, hashed(token), invite.name, invite.platform, invite.version, now, now, None, (), (), 0),
+            account=found.account,
+        ),
     )
     return Enrolled(node_id=node, node_token=token)
 
@@ -90,6 +95,27 @@ def make_key(tx: Tx, name: str, max_priority: Priority, expires_s: float | None,
     return key_id, key
 
 
+def named_account(tx: Tx, field: str, name: str) -> AccountRecord:
+    """The account of that name. Raises BadInput, for `field`."""
+    found = tx.one(AccountRecord, name=name)
+    if found is None:
+        remedy = f"`gogrid coordinator accounts` shows them; `gogrid coordinator key --name {name}` makes it."
+        raise BadInput(field, name, "the name of an account", remedy)
+    return found
+
+
+def set_groups(tx: Tx, name: str, groups: str) -> AccountRecord:
+    """Put an account into these groups (comma-separated) and no others. Raises BadInput."""
+    account = named_account(tx, "name", name)
+    try:
+        names = group_names(part for part in groups.split(",") if part.strip())
+    except ValueError as error:
+        raise BadInput("groups", groups, str(error), "Use --groups '' for none.") from None
+    changed = replace(account, groups=names)
+    tx.put(changed)
+    return changed
+
+
 def revoke_key(tx: Tx, key_id: str, now: float) -> None:
     """Raises BadInput if there is no such key."""
     found = tx.one(ApiKeyRecord, id=key_id)
@@ -110,4 +136,12 @@ def account_of(tx: Tx, key: str, now: float) -> Account | None:
 def offering(node: NodeRecord, call: LeaseCall) -> NodeRecord:
     """The node with what its lease call says it can serve."""
     models = tuple(sorted({*call.models_resident, *call.models_on_disk}))
-    return replace(node, models=models, kinds=call.kinds, context=call.context)
+    return replace(
+        node,
+        models=models,
+        kinds=call.kinds,
+        context=call.context,
+        work=call.work,
+        share_with=call.share_with,
+        groups=call.groups,
+    )

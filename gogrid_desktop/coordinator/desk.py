@@ -21,7 +21,8 @@ from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import AccountRecord, JobRecord, ModelRecord, RequestRecord
 from gogrid_desktop.coordinator.texts import body_of, open_text, seal_body
 from gogrid_desktop.core.lease import MAX_DRY_TOKENS, Job, JobError, cancel
-from gogrid_desktop.protocol.grid import CatalogueModel, LedgerEntry
+from gogrid_desktop.core.sharing import accounts_served
+from gogrid_desktop.protocol.grid import CatalogueModel, LedgerEntry, ShareWith, work_of
 
 
 class GridDesk:
@@ -41,12 +42,11 @@ class GridDesk:
         def work(tx: Tx) -> str:
             return self._earlier(tx, submission) or self._queue(tx, submission, now)
 
-        if not grid.presence.serves(submission.model, submission.kind, now):
+        if why := await self._unserved(submission, now):
             # A repeat of an answered request needs no node.
             earlier = await grid.store.read(lambda tx: self._earlier(tx, submission))
             if earlier is None:
-                minutes = round(grid.settings.node_known_s / 60)
-                raise Unservable(f"No machine that serves this model was seen in the last {minutes} minutes.")
+                raise Unservable(why)
             return earlier
         request = await grid.store.write(work)
         grid.work.set()
@@ -80,6 +80,25 @@ class GridDesk:
             return keep(tx, (replace(record, job=cancel(record.job)) for record in jobs), now)
 
         self._grid.bells.ring(await self._grid.store.write(work))
+
+    async def _unserved(self, submission: Submission, now: float) -> str:
+        """Why no node that is known would take this request, in a sentence; "" if one would."""
+        presence, minutes = self._grid.presence, round(self._grid.settings.node_known_s / 60)
+        seen = f"was seen in the last {minutes} minutes"
+        if not any(submission.model in node.models for node in presence.known(now)):
+            return f"No machine that serves this model {seen}."
+        nodes = presence.serving(submission.model, submission.kind, submission.priority, now)
+        if not nodes:
+            work = work_of(submission.kind, submission.priority)
+            return f"No machine that serves this model and takes {work} work {seen}."
+        if any(node.share_with is ShareWith.EVERYONE for node in nodes):
+            return ""
+        account = await self._grid.store.read(lambda tx: tx.one(AccountRecord, id=submission.account))
+        groups_of = {} if account is None else {account.id: account.groups}
+        served = (accounts_served(node.share_with, node.account, node.groups, groups_of) for node in nodes)
+        if any(accounts is None or submission.account in accounts for accounts in served):
+            return ""
+        return f"No machine that serves this model and shares with your account {seen}."
 
     def _earlier(self, tx: Tx, submission: Submission) -> str | None:
         """The request that this one repeats. Raises IdempotencyConflict."""

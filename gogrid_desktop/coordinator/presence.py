@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gogrid_desktop.coordinator.store.records import NodeRecord
 from gogrid_desktop.core.lease import Lease
-from gogrid_desktop.protocol.grid import LEASE_S, REPORTS_PER_S, JobKind, NodeState
+from gogrid_desktop.protocol.grid import LEASE_S, REPORTS_PER_S, JobKind, NodeState, Priority
 
 
 @dataclass(slots=True)
@@ -87,8 +87,9 @@ class Presence:
         """Nodes whose last call is not long ago."""
         return [node.record for node in self._nodes.values() if now - node.last_seen <= self._known_s]
 
-    def serves(self, model: str, kind: JobKind, now: float) -> bool:
-        return any(model in node.models and kind in node.kinds for node in self.known(now))
+    def serving(self, model: str, kind: JobKind, priority: Priority, now: float) -> list[NodeRecord]:
+        """Known nodes that take such jobs, though perhaps not from everyone."""
+        return [node for node in self.known(now) if node.takes(model, kind, priority)]
 
     def read(self, request: str, now: float) -> None:
         """A reader of this request is there."""

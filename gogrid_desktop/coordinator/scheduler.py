@@ -8,22 +8,24 @@ not hold it, brings the job back.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections import Counter
-from collections.abc import Coroutine
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from gogrid_desktop.coordinator.grid import Grid
+from gogrid_desktop.coordinator.lanes import Lanes
 from gogrid_desktop.coordinator.matching import Offer, match
 from gogrid_desktop.coordinator.store.port import Tx
-from gogrid_desktop.coordinator.store.records import JobRecord, NodeRecord, RequestRecord
+from gogrid_desktop.coordinator.store.records import AccountRecord, JobRecord, NodeRecord, RequestRecord
 from gogrid_desktop.coordinator.texts import open_body, open_ids
 from gogrid_desktop.core.lease import grant
+from gogrid_desktop.core.sharing import accounts_served
 from gogrid_desktop.errors import StorageFull
-from gogrid_desktop.protocol.grid import Have, Job, Lease, LeaseCall, Leases
+from gogrid_desktop.protocol.grid import NO_ACCOUNT, NO_GROUP, Have, Job, Lease, LeaseCall, Leases, ShareWith, Work
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ SERVING_S = 60.0
 @dataclass(slots=True)
 class _Poll:
     node: str
+    account: str | None
     call: LeaseCall
     answer: asyncio.Future[Leases]
     tried: bool = False
@@ -53,7 +56,7 @@ class Matchmaker:
         self, node: NodeRecord, call: LeaseCall, wait_s: float, gone: Coroutine[None, None, None]
     ) -> Leases:
         """Leases for a node as soon as there are any; none, with reasons, after `wait_s` or when `gone` returns."""
-        poll = _Poll(node.id, call, asyncio.get_running_loop().create_future())
+        poll = _Poll(node.id, node.account, call, asyncio.get_running_loop().create_future())
         leaving = asyncio.create_task(gone, name="lease call: connection")
         self._answer(self._waiting.get(node.id), Leases(none_because={"newer_poll": 1}))
         self._waiting[node.id] = poll
@@ -145,9 +148,21 @@ class Matchmaker:
 
     async def _reasons(self, poll: _Poll) -> dict[str, int]:
         here = {*poll.call.models_resident, *poll.call.models_on_disk}
-        waiting = await self._grid.store.read(lambda tx: tx.waiting())
-        absent = sum(count for model, count in waiting.items() if model not in here)
-        return {**poll.why_not, **({"model": absent} if absent else {})}
+
+        def look(tx: Tx) -> tuple[frozenset[str] | None, dict[str, int], dict[str, int]]:
+            accounts = _accounts(poll.call, poll.account, _groups_of(tx, [poll.call]))
+            return accounts, tx.waiting(), tx.waiting(accounts)
+
+        accounts, waiting, shared = await self._grid.store.read(look)
+        reasons = {**poll.why_not, "model": 0, "share": 0}
+        for model, count in waiting.items():
+            if model in here:
+                reasons["share"] += count - shared.get(model, 0)
+            else:
+                reasons["model"] += count
+        if accounts is not None and not accounts:
+            reasons[NO_ACCOUNT if poll.call.share_with is ShareWith.OWN else NO_GROUP] = 1
+        return {why: count for why, count in reasons.items() if count}
 
     @staticmethod
     def _answer(poll: _Poll | None, leases: Leases) -> None:
@@ -155,12 +170,36 @@ class Matchmaker:
             poll.answer.set_result(leases)
 
 
-def _offer(poll: _Poll, running: int, alone: bool) -> Offer:
+def _groups_of(tx: Tx, who: Iterable[LeaseCall | NodeRecord]) -> dict[str, tuple[str, ...]]:
+    """The groups of all accounts, where any of these asks for them."""
+    if all(one.share_with is not ShareWith.GROUPS for one in who):
+        return {}
+    return {account.id: account.groups for account in tx.find(AccountRecord)}
+
+
+def _accounts(
+    who: LeaseCall | NodeRecord, account: str | None, groups_of: Mapping[str, tuple[str, ...]]
+) -> frozenset[str] | None:
+    return accounts_served(who.share_with, account, who.groups, groups_of)
+
+
+def _offer(poll: _Poll, running: int, alone: bool, groups_of: Mapping[str, tuple[str, ...]]) -> Offer:
     call = poll.call
     resident = frozenset(call.models_resident)
-    models = resident | frozenset(call.models_on_disk)
-    kinds = frozenset(call.kinds)
-    return Offer(poll.node, call.poll, call.slots, resident, models, kinds, call.context, running, alone)
+    return Offer(
+        node=poll.node,
+        poll=call.poll,
+        free=call.slots,
+        resident=resident,
+        models=resident | frozenset(call.models_on_disk),
+        kinds=frozenset(call.kinds),
+        context=call.context,
+        running=running,
+        alone=alone,
+        account=poll.account,
+        accounts=_accounts(call, poll.account, groups_of),
+        left={**call.work_free, **{work: 0 for work in Work if work not in call.work}},
+    )
 
 
 def _match(tx: Tx, polls: dict[str, _Poll], serving: list[NodeRecord], now: float) -> list[tuple[JobRecord, Offer]]:
@@ -172,21 +211,19 @@ def _match(tx: Tx, polls: dict[str, _Poll], serving: list[NodeRecord], now: floa
             running[record.job.lease.node] += 1
             if record.job.lease.alone:
                 alone.add(record.job.lease.node)
-    offers = [_offer(poll, running[node], node in alone) for node, poll in polls.items()]
+    groups_of = _groups_of(tx, [*(poll.call for poll in polls.values()), *serving])
+    offers = [_offer(poll, running[node], node in alone, groups_of) for node, poll in polls.items()]
+    others = [(node, _accounts(node, node.account, groups_of)) for node in serving]
 
     def elsewhere(record: JobRecord) -> bool:
         return any(
-            record.model in node.models and record.kind in node.kinds
-            for node in serving
+            node.takes(record.model, record.kind, record.priority) and (accounts is None or record.account in accounts)
+            for node, accounts in others
             if node.id not in record.job.avoid
         )
 
-    with ExitStack() as lanes_open:
-        lanes = [tx.queued(model, now) for model in frozenset().union(*(offer.models for offer in offers))]
-        for lane in lanes:
-            lanes_open.enter_context(closing(lane))
-        queue = heapq.merge(*lanes, key=lambda record: (record.order_at, record.id))
-        matched = match(offers, queue, now, elsewhere)
+    with Lanes(tx, now) as lanes:
+        matched = match(offers, lanes.queue(offers), now, elsewhere, partial(lanes.own, offers))
     for offer in offers:
         polls[offer.node].why_not = offer.why_not
     return matched

@@ -7,15 +7,25 @@ equal what the coordinator has, and every verdict says what that is, so that a n
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from gogrid_desktop.core.gbnf import MAX_CHARS as MAX_GRAMMAR_CHARS
 from gogrid_desktop.core.lease import FaultKind as FaultKind
 from gogrid_desktop.core.lease import FinishReason as FinishReason
 from gogrid_desktop.core.lease import ReleaseReason as ReleaseReason
 from gogrid_desktop.core.lease import Verdict as Verdict
+from gogrid_desktop.core.sharing import GROUP_PATTERN, MAX_GROUPS
+from gogrid_desktop.core.sharing import ShareWith as ShareWith
+from gogrid_desktop.core.sharing import Work as Work
 
 PROTOCOL_VERSION = 1
 HEARTBEAT_S = 5.0
@@ -24,6 +34,8 @@ SWEEP_S = 2.0
 #: Least time between two reports of a node while tokens flow; over `REPORTS_PER_S` the answer is 429.
 REPORT_INTERVAL_S = 0.25
 REPORTS_PER_S = 10
+#: Reasons for no lease that only the person or the operator can mend.
+NO_ACCOUNT, NO_GROUP = "no_account", "no_group"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -34,6 +46,7 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 RepetitionPenalty = Annotated[float, Field(ge=0.1, le=10)]
 PenaltyWindow = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
+GroupName = Annotated[str, Field(pattern=GROUP_PATTERN)]
 GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 #: Of one token: its log-probability, and (id, log-probability) of the likeliest at its position, best first.
 TokenLogprobs = tuple[float, tuple[tuple[int, float], ...]]
@@ -58,6 +71,13 @@ class Priority(StrEnum):
     NORMAL = "normal"
     LOW = "low"
     BATCH = "batch"
+
+
+def work_of(kind: JobKind, priority: Priority) -> Work:
+    """Which of a person's limits a job counts under; each counts under one."""
+    if kind is JobKind.EMBEDDING:
+        return Work.EMBEDDING
+    return Work.BATCH if priority is Priority.BATCH else Work.CHAT
 
 
 class Message(Wire):
@@ -155,7 +175,12 @@ class Enrolled(Wire):
 
 
 class LeaseCall(Wire):
-    """Body of `POST /grid/v1/leases?wait=25`. `poll` is fresh for each call; a newer poll closes the older."""
+    """Body of `POST /grid/v1/leases?wait=25`. `poll` is fresh for each call; a newer poll closes the older.
+
+    `work`: what is ever taken here. `work_free`: how many more jobs of it now; what is not named fills the slots.
+    `share_with` and `groups`: whose jobs are taken. These four are sent only where they limit something, so that a
+    coordinator which does not know them serves all others, and refuses (unknown field) what it could not keep.
+    """
 
     poll: str
     slots: Annotated[int, Field(ge=1, le=1024)]
@@ -166,10 +191,26 @@ class LeaseCall(Wire):
     context: Annotated[int, Field(ge=1)]
     kinds: tuple[JobKind, ...] = (JobKind.CHAT, JobKind.COMPLETION)
     prefixes: tuple[str, ...] = ()
+    work: Annotated[tuple[Work, ...], Field(max_length=len(Work))] = tuple(Work)
+    work_free: dict[Work, Annotated[int, Field(ge=0, le=1024)]] = {}
+    share_with: ShareWith = ShareWith.EVERYONE
+    groups: Annotated[tuple[GroupName, ...], Field(max_length=MAX_GROUPS)] = ()
+
+    @model_serializer(mode="wrap")
+    def _limits_if_any(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        sent: dict[str, Any] = serialize(self)
+        usual = LeaseCall.model_fields
+        for name in ("work", "work_free", "share_with", "groups"):
+            if getattr(self, name) == usual[name].default:
+                del sent[name]
+        return sent
 
 
 class Leases(Wire):
-    """200 of the lease call. `none_because` counts the reasons when `leases` is empty (sent with 200 too)."""
+    """200 of the lease call. `none_because` counts the reasons when `leases` is empty (sent with 200 too).
+
+    `NO_ACCOUNT` and `NO_GROUP` among them: there is nobody on the grid whose jobs this node would take.
+    """
 
     leases: tuple[Lease, ...] = ()
     none_because: dict[str, int] = {}

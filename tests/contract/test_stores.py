@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gogrid_desktop.coordinator.store.port import Store, Tx
@@ -20,7 +22,7 @@ from gogrid_desktop.core.lease import (
     JobState,
     Lease,
 )
-from gogrid_desktop.protocol.grid import JobKind, Priority
+from gogrid_desktop.protocol.grid import JobKind, Priority, ShareWith, Work
 
 ACCOUNT = AccountRecord("acc", "me", Priority.HIGH, 0.0, 1.0)
 FULL_JOB = Job(
@@ -75,7 +77,13 @@ async def fill(store: Store, *records: object) -> None:
 
 async def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
     node = NodeRecord("n", "h", "name", "linux", "1", 1.0, 2.0, None, ("m1", "m2"), (JobKind.CHAT,), 4096)
-    await fill(store, record(FULL_JOB), node)
+    whose = {"account": "acc", "work": (Work.BATCH,), "share_with": ShareWith.GROUPS, "groups": ("a", "b")}
+    owned = replace(node, id="o", token_hash="h2", **whose)  # type: ignore[arg-type]
+    invite, account = InviteRecord("i", "h", 2, 1.0, 2.0, "acc"), replace(ACCOUNT, groups=("a", "b"))
+    await fill(store, record(FULL_JOB), node, owned, invite, account)
+    assert await store.read(lambda tx: tx.one(NodeRecord, id="o")) == owned
+    assert await store.read(lambda tx: tx.one(InviteRecord, id="i")) == invite
+    assert await store.read(lambda tx: tx.one(AccountRecord, id="acc")) == account
     assert await store.read(lambda tx: tx.one(JobRecord, id="req.0")) == record(FULL_JOB)
     assert await store.read(lambda tx: tx.one(NodeRecord, token_hash="h")) == node
     assert await store.read(lambda tx: tx.one(NodeRecord, token_hash="other")) is None
@@ -119,6 +127,29 @@ async def test_the_queue_is_read_in_order_without_the_backed_off_and_the_leased(
         ("model", "cancelled"): 1,
         ("other", "queued"): 1,
     }
+
+
+async def test_the_queue_is_read_for_some_accounts_or_one_priority(store: Store) -> None:
+    def queued(name: str, account: str, order_at: float, priority: Priority = Priority.LOW) -> JobRecord:
+        plain = record(Job(name, 50.0, 9, 8), order_at)
+        return replace(plain, account=account, priority=priority)
+
+    later = replace(queued("req.5", "a", 0.0), job=Job("req.5", 50.0, 9, 8, not_before=9.0))
+    others = queued("req.1", "b", 1.0), queued("req.2", "c", 2.0)
+    mine = queued("req.3", "a", 3.0), queued("req.4", "a", 0.0, Priority.BATCH)
+    await fill(store, *mine, *others, later)
+
+    async def names(accounts: set[str] | None, priority: Priority | None = None) -> list[str]:
+        return await store.read(lambda tx: [one.id for one in tx.queued("model", 8.0, accounts, priority)])
+
+    assert await names(None) == ["req.4", "req.1", "req.2", "req.3"]
+    assert await names({"a"}) == ["req.4", "req.3"]
+    assert await names({"a", "c", "x"}) == ["req.4", "req.2", "req.3"]
+    assert await names(set()) == []
+    assert await names({"a"}, Priority.LOW) == ["req.3"]
+    assert await names(None, Priority.BATCH) == ["req.4"]
+    assert await store.read(lambda tx: tx.waiting({"a", "b"})) == {"model": 4}
+    assert await store.read(lambda tx: tx.waiting(set())) == {}
 
 
 async def test_leases_are_found_by_node(store: Store) -> None:

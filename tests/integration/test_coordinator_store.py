@@ -5,25 +5,28 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from fixtures_grid import KEY, FakeClock, World, build, complete, said
+from fixtures_grid import KEY, MODEL, FakeClock, Node, World, build, complete, said
+from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from gogrid_desktop.coordinator.crypto import Vault
+from gogrid_desktop.coordinator.ports import Account
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
+from gogrid_desktop.coordinator.store.migrate import upgrade
 from gogrid_desktop.coordinator.store.port import Tx
-from gogrid_desktop.coordinator.store.records import InviteRecord
+from gogrid_desktop.coordinator.store.records import AccountRecord, InviteRecord, NodeRecord
 from gogrid_desktop.coordinator.store.sql import SqlStore, SqlTx
 from gogrid_desktop.coordinator.store.tables import metadata
 from gogrid_desktop.coordinator.sweep import sweep
 from gogrid_desktop.errors import GoGridError, StorageFull
-from gogrid_desktop.protocol.grid import Have, Verdict
+from gogrid_desktop.protocol.grid import Have, Priority, ShareWith, Verdict, Work
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
@@ -45,6 +48,37 @@ async def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o700) == (0o600, 0o700)
 
 
+OLD_ROWS = """
+INSERT INTO accounts VALUES ('acc', 'me', 'high', 0.0, 1.0);
+INSERT INTO invites VALUES ('i', 'ih', 2, 1.0, 2000000.0);
+INSERT INTO nodes VALUES ('n', 'nh', 'old', 'linux', '0', 1.0, 999999.0, NULL, '["MODEL"]', '["chat"]', 4096);
+""".replace("MODEL", MODEL)
+
+
+async def test_what_was_kept_before_nodes_had_accounts_stays_and_means_what_it_meant(tmp_path: Path) -> None:
+    path = tmp_path / "grid.sqlite3"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade(connection, "0001")
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(OLD_ROWS)
+
+    store = SqlStore(path)
+    account = AccountRecord("acc", "me", Priority.HIGH, 0.0, 1.0)
+    assert await store.read(lambda tx: tx.find(AccountRecord)) == [account]
+    assert await store.read(lambda tx: tx.find(InviteRecord)) == [InviteRecord("i", "ih", 2, 1.0, 2e6)]
+    (node,) = await store.read(lambda tx: tx.find(NodeRecord))
+    assert (node.account, node.work, node.share_with, node.groups) == (None, tuple(Work), ShareWith.EVERYONE, ())
+    clock = FakeClock()
+    caller = Account("acc", "k")
+    world = await build(store, clock, Vault([KEY]), CoordinatorSettings(data=tmp_path, clock=clock), caller)
+    request = await world.ask()
+    (lease,) = (await Node(world, node).call()).leases
+    assert lease.job.id == f"{request}.0"
+    await store.close()
+
+
 async def test_a_power_cut_loses_no_commit(tmp_path: Path) -> None:
     store = SqlStore(tmp_path / "grid.sqlite3")
     with store._writer._engine.connect() as connection:
@@ -60,6 +94,8 @@ async def test_a_power_cut_loses_no_commit(tmp_path: Path) -> None:
     "query",
     [
         "SELECT * FROM jobs WHERE state = 'queued' AND model = 'm' AND not_before <= 3 ORDER BY order_at, id",
+        "SELECT * FROM jobs WHERE state = 'queued' AND model = 'm' AND not_before <= 3 AND account IN ('a')"
+        " ORDER BY order_at, id",
         "SELECT * FROM jobs WHERE leased_to = 'n'",
         "SELECT * FROM jobs WHERE leased_to IS NOT NULL",
         "SELECT * FROM jobs WHERE state IN ('queued', 'leased') AND deadline < 3",

@@ -9,7 +9,7 @@ import pytest
 from gogrid_desktop.coordinator.presence import Presence
 from gogrid_desktop.coordinator.store.records import NodeRecord
 from gogrid_desktop.core.lease import Lease
-from gogrid_desktop.protocol.grid import JobKind, NodeState
+from gogrid_desktop.protocol.grid import JobKind, NodeState, Priority
 
 NODE = NodeRecord("n", "h", "name", "", "", 0.0, 0.0, None, ("m",), (JobKind.CHAT,), 100)
 LEASE = Lease("j.1", "n", "p", 0.0, 0, False)
@@ -50,10 +50,10 @@ def test_leases_that_ended_are_forgotten(presence: Presence) -> None:
 
 
 def test_a_node_is_known_for_fifteen_minutes(presence: Presence) -> None:
-    assert presence.serves("m", JobKind.CHAT, 900.0)
-    assert not presence.serves("m", JobKind.CHAT, 900.1)
-    assert not presence.serves("m", JobKind.EMBEDDING, 1.0)
-    assert not presence.serves("x", JobKind.CHAT, 1.0)
+    assert presence.serving("m", JobKind.CHAT, Priority.NORMAL, 900.0)
+    assert not presence.serving("m", JobKind.CHAT, Priority.NORMAL, 900.1)
+    assert not presence.serving("m", JobKind.EMBEDDING, Priority.NORMAL, 1.0)
+    assert not presence.serving("x", JobKind.CHAT, Priority.NORMAL, 1.0)
 
 
 def test_polls_from_the_reported_one_on_are_not_older(presence: Presence) -> None:

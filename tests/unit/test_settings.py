@@ -19,6 +19,7 @@ from gogrid_desktop.config.settings import Settings
 from gogrid_desktop.config.store import SettingsStore, change
 from gogrid_desktop.core.activity import Preferences, Role
 from gogrid_desktop.core.profiles import Limits, Profile
+from gogrid_desktop.core.sharing import GROUP_NAMES
 from gogrid_desktop.core.windows import DEFAULT_ROWS, parse_grid
 from gogrid_desktop.errors import ConfigError, GoGridError, StorageFull
 
@@ -67,6 +68,11 @@ GOOD: list[tuple[str, object, object]] = [
     ("worker.gpu_layers", "-1", -1),
     ("secrets.allow_plaintext", "yes", True),
     ("log.level", "debug", "debug"),
+    ("work.chat", "0", 0),
+    ("work.embedding", 64, 64),
+    ("work.share_with", "own", "own"),
+    ("work.groups", " Family, lab-2,family", ("family", "lab-2")),
+    ("work.groups", "", ()),
 ]
 
 BAD: list[tuple[str, object, str]] = [
@@ -94,6 +100,10 @@ BAD: list[tuple[str, object, str]] = [
     ("models.context_tokens", 255, "a whole number from 256 to 1048576 tokens"),
     ("worker.threads", 1025, "a whole number from 0 to 1024"),
     ("log.level", "loud", "debug, info, warning, error"),
+    ("work.batch", -1, "a whole number from 0 to 64"),
+    ("work.chat", 65, "a whole number from 0 to 64"),
+    ("work.share_with", "friends", "everyone, groups, own"),
+    ("work.groups", "my family", GROUP_NAMES),
 ]
 
 
@@ -379,6 +389,9 @@ def test_a_value_that_cannot_be_taken_falls_back_alone(file: Path) -> None:
         "[sharing.custom]\nvram_fraction = 30",
         "[presence]\naway_after_s = 1000000",
         "[schedule]\ngrid = ['P']",
+        "[work]\nshare_with = 'me'",
+        "[work]\nshare = 'own'",
+        "[work]\ngroups = ['a b']",
     ],
 )
 def test_where_the_file_cannot_say_how_much_nothing_is_shared_until_the_person_says_so(text: str, file: Path) -> None:

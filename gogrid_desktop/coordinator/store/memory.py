@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import replace
 from typing import TypeVar, cast
@@ -17,6 +18,7 @@ from gogrid_desktop.coordinator.store.records import (
     VerdictRecord,
 )
 from gogrid_desktop.core.lease import JobState
+from gogrid_desktop.protocol.grid import Priority
 
 T = TypeVar("T")
 
@@ -48,19 +50,24 @@ class MemoryTx:
             key = tuple(getattr(record, name) for name in _KEYS.get(type(record), ("id",)))
             self._table(type(record))[key] = record
 
-    def queued(self, model: str, now: float) -> Generator[JobRecord, None, None]:
+    def queued(
+        self, model: str, now: float, accounts: Collection[str] | None = None, priority: Priority | None = None
+    ) -> Generator[JobRecord, None, None]:
         ready = [
             record
             for record in self.find(JobRecord, model=model, state=JobState.QUEUED)
             if record.job.not_before <= now
+            and (accounts is None or record.account in accounts)
+            and priority in (None, record.priority)
         ]
         yield from sorted(ready, key=lambda record: (record.order_at, record.id))
 
     def leased(self) -> list[JobRecord]:
         return self.find(JobRecord, state=JobState.LEASED)
 
-    def waiting(self) -> dict[str, int]:
-        return {model: count for (model, state), count in self.counts().items() if state == JobState.QUEUED}
+    def waiting(self, accounts: Collection[str] | None = None) -> dict[str, int]:
+        queued = self.find(JobRecord, state=JobState.QUEUED)
+        return dict(Counter(one.model for one in queued if accounts is None or one.account in accounts))
 
     def newest(self, limit: int) -> list[JobRecord]:
         return sorted(self.find(JobRecord), key=lambda record: record.order_at, reverse=True)[:limit]

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
-def upgrade(connection: Connection) -> None:
-    """Run what is missing inside the transaction that is open on `connection`."""
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Run what is missing up to a revision inside the transaction that is open on `connection`."""
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

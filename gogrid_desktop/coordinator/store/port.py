@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from typing import Protocol, TypeVar
 
 from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, Record, RequestRecord
+from gogrid_desktop.protocol.grid import Priority
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -30,16 +31,21 @@ class Tx(Protocol):
         """Insert, or replace what has the same key."""
         ...
 
-    def queued(self, model: str, now: float) -> Generator[JobRecord, None, None]:
-        """Queued jobs of a model that are not backed off, by `(order_at, id)`. Read lazily: put nothing meanwhile."""
+    def queued(
+        self, model: str, now: float, accounts: Collection[str] | None = None, priority: Priority | None = None
+    ) -> Generator[JobRecord, None, None]:
+        """Queued jobs of a model that are not backed off, by `(order_at, id)`. Read lazily: put nothing meanwhile.
+
+        Only those of some accounts, or of one priority, where given.
+        """
         ...
 
     def leased(self) -> list[JobRecord]:
         """All jobs that a node has now."""
         ...
 
-    def waiting(self) -> dict[str, int]:
-        """How many jobs are queued by model."""
+    def waiting(self, accounts: Collection[str] | None = None) -> dict[str, int]:
+        """How many jobs are queued by model; only those of some accounts where given."""
         ...
 
     def newest(self, limit: int) -> list[JobRecord]:

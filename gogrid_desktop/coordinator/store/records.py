@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gogrid_desktop.core.lease import Job, JobState, Verdict
-from gogrid_desktop.protocol.grid import JobKind, Priority
+from gogrid_desktop.protocol.grid import JobKind, Priority, ShareWith, Work, work_of
 
 Sealed = bytes
 
@@ -31,13 +31,17 @@ class MetaRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord(Record):
-    """A submitter. `next_at`: where its next request begins in the order, so that nobody crowds out the others."""
+    """A submitter. `next_at`: where its next request begins in the order, so that nobody crowds out the others.
+
+    `groups`: set by the operator; nodes may share with some groups alone.
+    """
 
     id: str
     name: str
     max_priority: Priority
     next_at: float
     created_at: float
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,19 @@ class ApiKeyRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class InviteRecord(Record):
+    """`account`: whose own the nodes are that join by it."""
+
     id: str
     hash: str
     uses_left: int
     created_at: float
     expires_at: float
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord(Record):
-    """A volunteer's machine, and what it offered in its last lease call."""
+    """A volunteer's machine, and what it offered in its last lease call. `account`: whose own it is, if anybody's."""
 
     id: str
     token_hash: str
@@ -74,6 +81,14 @@ class NodeRecord(Record):
     models: tuple[str, ...]
     kinds: tuple[JobKind, ...]
     context: int
+    account: str | None = None
+    work: tuple[Work, ...] = tuple(Work)
+    share_with: ShareWith = ShareWith.EVERYONE
+    groups: tuple[str, ...] = ()
+
+    def takes(self, model: str, kind: JobKind, priority: Priority) -> bool:
+        """Whether it takes such jobs at all, if not from everyone."""
+        return model in self.models and kind in self.kinds and work_of(kind, priority) in self.work
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +150,11 @@ class JobRecord(Record):
     @property
     def state(self) -> JobState:
         return self.job.state
+
+    @property
+    def work(self) -> Work:
+        """Which of a node's limits it counts under."""
+        return work_of(self.kind, self.priority)
 
     @property
     def leased_to(self) -> str | None:

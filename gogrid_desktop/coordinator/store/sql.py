@@ -25,6 +25,7 @@ from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, Rec
 from gogrid_desktop.coordinator.store.tables import TABLE_OF, from_row, to_row
 from gogrid_desktop.errors import GoGridError, StorageFull
 from gogrid_desktop.paths import private_dir
+from gogrid_desktop.protocol.grid import Priority
 
 T = TypeVar("T")
 
@@ -62,14 +63,22 @@ class SqlTx:
             if rows := by_kind.get(kind):
                 self._connection.execute(statements.upsert(table), rows)
 
-    def queued(self, model: str, now: float) -> Generator[JobRecord, None, None]:
-        return self._records(JobRecord, statements.queued, {"model": model, "now": now})
+    def queued(
+        self, model: str, now: float, accounts: Collection[str] | None = None, priority: Priority | None = None
+    ) -> Generator[JobRecord, None, None]:
+        statement = statements.queued(None if accounts is None else min(len(accounts), 2), priority is not None)
+        values = {"model": model, "now": now, "accounts": None if accounts is None else list(accounts)}
+        return self._records(JobRecord, statement, {**values, "priority": priority})
 
     def leased(self) -> list[JobRecord]:
         return list(self._records(JobRecord, statements.leased))
 
-    def waiting(self) -> dict[str, int]:
-        return {row.model: row.queued for row in self._connection.execute(statements.waiting)}
+    def waiting(self, accounts: Collection[str] | None = None) -> dict[str, int]:
+        if accounts is None:
+            rows = self._connection.execute(statements.waiting)
+        else:
+            rows = self._connection.execute(statements.waiting_of, {"accounts": list(accounts)})
+        return {row.model: row.queued for row in rows}
 
     def newest(self, limit: int) -> list[JobRecord]:
         return list(self._records(JobRecord, statements.newest, {"limit": limit}))

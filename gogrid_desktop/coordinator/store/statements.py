@@ -39,13 +39,27 @@ def touch(column: str) -> Update:
     return update(table).where(table.c.id == bindparam("key")).values({column: bindparam("at")})
 
 
-queued = (
-    select(jobs)
-    .where(_QUEUED, jobs.c.model == bindparam("model"), jobs.c.not_before <= _NOW)
-    .order_by(jobs.c.order_at, jobs.c.id)
-)
+_OF_THEM: Any = jobs.c.account.in_(bindparam("accounts", expanding=True))
+
+
+@cache
+def queued(accounts: int | None, one_priority: bool) -> Select[Any]:
+    """For all accounts (None), for one, or for several (2).
+
+    Those of several are sorted: SQLite would otherwise prefer to walk the whole queue, which is in order already.
+    """
+    found = select(jobs).where(_QUEUED, jobs.c.model == bindparam("model"), jobs.c.not_before <= _NOW)
+    if accounts is not None:
+        found = found.where(_OF_THEM)
+    if one_priority:
+        found = found.where(jobs.c.priority == bindparam("priority"))
+    several = accounts is not None and accounts > 1
+    return found.order_by(jobs.c.order_at + 0 if several else jobs.c.order_at, jobs.c.id)
+
+
 leased = select(jobs).where(jobs.c.leased_to.is_not(None))
 waiting = select(jobs.c.model, func.count().label("queued")).where(_QUEUED).group_by(jobs.c.model)
+waiting_of = waiting.where(_OF_THEM)
 newest = select(jobs).order_by(jobs.c.order_at.desc()).limit(bindparam("limit"))
 overdue = select(jobs).where(_ACTIVE, jobs.c.deadline < _NOW)
 unread = select(requests).where(requests.c.ended_at.is_(None), requests.c.reader_at + requests.c.reader_grace_s < _NOW)

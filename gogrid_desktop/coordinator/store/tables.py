@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from gogrid_desktop.coordinator.store import records
 from gogrid_desktop.coordinator.store.records import JobRecord, Record
 from gogrid_desktop.core.lease import FinishReason, Job, JobError, JobState, Lease, Verdict
-from gogrid_desktop.protocol.grid import JobKind, Priority
+from gogrid_desktop.protocol.grid import JobKind, Priority, ShareWith, Work
 
 
 class Word(TypeDecorator[StrEnum]):
@@ -70,6 +70,7 @@ accounts = Table(
     c("max_priority", Priority),
     c("next_at", Float),
     c("created_at", Float),
+    c("groups", Words),
 )
 api_keys = Table(
     "api_keys",
@@ -90,6 +91,7 @@ invites = Table(
     c("uses_left", Integer),
     c("created_at", Float),
     c("expires_at", Float),
+    c("account", Text, null=True),
     Index("invites_hash", "hash", unique=True),
 )
 nodes = Table(
@@ -106,6 +108,10 @@ nodes = Table(
     c("models", Words),
     c("kinds", Json(tuple[JobKind, ...])),
     c("context", Integer),
+    c("account", Text, null=True),
+    c("work", Json(tuple[Work, ...])),
+    c("share_with", ShareWith),
+    c("groups", Words),
     Index("nodes_token_hash", "token_hash", unique=True),
 )
 models = Table(
@@ -177,6 +183,11 @@ jobs = Table(
     Index("jobs_request", "request"),
 )
 Index("jobs_queued", jobs.c.model, jobs.c.order_at, jobs.c.id, sqlite_where=jobs.c.state == JobState.QUEUED)
+Index(
+    "jobs_queued_of",
+    *(jobs.c.account, jobs.c.model, jobs.c.order_at, jobs.c.id),
+    sqlite_where=jobs.c.state == JobState.QUEUED,
+)
 Index("jobs_leased", jobs.c.leased_to, sqlite_where=jobs.c.leased_to.is_not(None))
 Index("jobs_deadline", jobs.c.deadline, sqlite_where=jobs.c.state.in_([JobState.QUEUED, JobState.LEASED]))
 chunks = Table(
