@@ -72,7 +72,8 @@ class _Node:
         invite = json.loads(stage.gogrid("coordinator", "invite", "--json"))["invite"]
         key = json.loads(stage.gogrid("coordinator", "key", "--json"))["key"]
         stage.gogrid("settings", "set", "power.pause_on_battery", "false", "sharing.take_turns", "false")
-        stage.gogrid("settings", "set", "presence.away_after_s", "10")
+        # A model is kept however long nobody asks for it: the time that is skipped is no time to load it again.
+        stage.gogrid("settings", "set", "presence.away_after_s", "10", "models.unload_after_s", "86400")
         stage.gogrid("join", stage.url, invite, "--allow-plaintext-token")
         stage.start_agent(plaintext=False, command=(sys.executable, "-m", "bench.skipping_agent", str(self._yields)))
         self._streams = _Streams(Submitter(stage.url, key))
