@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gogrid_desktop import log
+from gogrid_desktop.cli import lasting
 from gogrid_desktop.errors import AgentUnavailable
 from gogrid_desktop.ipc import client
 from gogrid_desktop.ipc import messages as m
@@ -25,12 +25,7 @@ PlaintextOption = Annotated[
 @app.command()
 def run(allow_plaintext_token: PlaintextOption = False, log_level: str = "") -> None:
     """Share this computer until stopped with Ctrl-C, SIGTERM or `gogrid stop`."""
-    from gogrid_desktop.agent import app as agent
-    from gogrid_desktop.agent.parts import system_parts
-
-    parts = system_parts(app_paths(), allow_plaintext=allow_plaintext_token)
-    log.setup(log_level or parts.store.settings.log.level)
-    raise typer.Exit(agent.run(parts))
+    raise typer.Exit(lasting.agent(allow_plaintext=allow_plaintext_token, log_level=log_level))
 
 
 def join(

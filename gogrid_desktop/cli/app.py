@@ -61,9 +61,3 @@ def main() -> None:
             f"[red]{error.message}[/red] {error.remedy}".rstrip(), soft_wrap=True
         )
         sys.exit(error.exit_code)
-
-
-def tray_main() -> None:
-    """The windowed entry: the tray, whatever the arguments."""
-    sys.argv[1:1] = ["tray"]
-    main()
