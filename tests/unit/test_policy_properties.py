@@ -10,7 +10,7 @@ from fixtures_policy import GIB, T0, activities, looks, powers, preferences, scr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gogrid_desktop.core.activity import Activity, Preferences, Role
+from gogrid_desktop.core.activity import Activity, Preferences, Role, is_away
 from gogrid_desktop.core.gpu_use import GpuUse
 from gogrid_desktop.core.policy import STEP_UP_S, Decision, Memory, decide
 from gogrid_desktop.core.power import Power
@@ -172,12 +172,10 @@ def test_a_lower_ceiling_holds_at_once(
     for now, seen_now, wanted_now, _, decision in through(seen, wanted, steps):
         fresh = decide(seen_now, replace(wanted_now, role=Role.SERVER), Memory(), now)
         assert decision.profile <= fresh.profile or wanted_now.role is Role.DESKTOP
-        at_present = wanted_now.role is Role.DESKTOP and (
-            seen_now.idle_s is None or seen_now.idle_s < wanted_now.away_after_s
-        )
-        if at_present:
+        anyway = (wanted_now.anyway_until or -math.inf) > now
+        if not anyway and not is_away(seen_now, wanted_now):
             assert decision.profile <= wanted_now.while_present
-        if wanted_now.role is Role.DESKTOP:
+        if not anyway and wanted_now.role is Role.DESKTOP:
             assert decision.profile <= wanted_now.grid.at(seen_now.weekday, seen_now.second_of_day)
         if not wanted_now.sharing or (wanted_now.pause_on_battery and not seen_now.power.mains):
             assert decision.profile is Profile.PAUSED
