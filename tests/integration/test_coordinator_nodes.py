@@ -107,8 +107,9 @@ async def http(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClien
 
 
 class Node:
-    def __init__(self, http: httpx.AsyncClient, token: str, model: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, token: str, model: str, **limits: Any) -> None:
         self.http = http
+        self.limits = limits
         self.headers = {"Authorization": f"Bearer {token}"}
         self.model = model
         self.polls = 0
@@ -122,7 +123,7 @@ class Node:
 
     async def lease(self, slots: int = 1, wait: float = 0) -> list[dict[str, Any]]:
         self.polls += 1
-        call = {"poll": self.poll, "slots": slots, "models_on_disk": [self.model], "context": 4096}
+        call = {"poll": self.poll, "slots": slots, "models_on_disk": [self.model], "context": 4096, **self.limits}
         answer = await self.post(f"leases?wait={wait}", call)
         assert answer.status_code == 200, answer.text
         leases: list[dict[str, Any]] = answer.json()["leases"]
@@ -383,6 +384,10 @@ def test_a_file_that_is_no_model_is_refused_with_exit_code_6(tmp_path: Path) -> 
         ["key", "--expires-h", "-1"],
         ["key", "--revoke", "x"],
         ["nodes", "--remove", "x"],
+        ["invite", "--account", "nobody"],
+        ["accounts", "--name", "nobody", "--groups", "family"],
+        ["accounts", "--groups", "family"],
+        ["accounts", "--name", "nobody"],
         ["models", "add"],
     ],
 )
@@ -390,6 +395,44 @@ def test_bad_values_name_the_field(tmp_path: Path, words: list[str]) -> None:
     ran = CliRunner().invoke(app, [*words, "--data", str(tmp_path / "data")])
     assert isinstance(ran.exception, BadInput)
     assert "is not allowed" in str(ran.exception)
+
+
+async def test_an_accounts_own_node_shares_with_its_groups_alone(
+    coordinator: Coordinator, http: httpx.AsyncClient
+) -> None:
+    mine, friend, stranger = (coordinator.run("key", "--name", name)["key"] for name in ("me", "friend", "stranger"))
+    coordinator.run("accounts", "--name", "friend", "--groups", "Family,lab")
+    listed = {one["name"]: one["groups"] for one in coordinator.run("accounts")["accounts"]}
+    assert listed == {"me": [], "friend": ["family", "lab"], "stranger": []}
+    body = {"invite": coordinator.run("invite", "--account", "me")["invite"], "name": "n"}
+    token = (await http.post("/grid/v1/nodes", json=body)).json()["node_token"]
+    (model,) = coordinator.run("models", "list")["models"]
+    node = Node(http, token, model["sha256"], share_with="groups", groups=["family"])
+    assert await node.lease() == []
+    (shown,) = coordinator.run("nodes")["nodes"]
+    assert (shown["share_with"], shown["groups"]) == ("groups", ["family"])
+    refused = await ask(coordinator, http, stranger)
+    assert (refused.status_code, "shares with your account" in refused.text) == (503, True)
+    asking = [asyncio.create_task(ask(coordinator, http, key)) for key in (friend, mine)]
+    leases: list[dict[str, Any]] = []
+    for _ in range(4):
+        leases += await node.lease(slots=2, wait=5) if len(leases) < 2 else []
+    assert len(leases) == 2
+    for lease in leases:
+        end = {"type": "complete", "tokens": 1, "bytes": 2, "finish_reason": "stop"}
+        answer = await node.report(lease_report(lease, chunk(0, 0, "Hi"), end=end), held=(lease["id"],))
+        assert [one["verdict"] for one in answer.json()["verdicts"]] == ["done"]
+    assert [answer.status_code for answer in await asyncio.gather(*asking)] == [200, 200]
+
+
+async def test_a_lease_call_with_a_group_that_cannot_be_is_refused_in_words(
+    shared: Coordinator, http: httpx.AsyncClient
+) -> None:
+    (node,) = await enrol(shared, http)
+    call = {"poll": "p", "slots": 1, "context": 1, "share_with": "groups", "groups": ["No Group"]}
+    answer = await node.post("leases?wait=0", call)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_input")
+    assert "groups" in answer.text
 
 
 def test_texts_sealed_with_another_key_are_said_at_the_start(coordinator: Coordinator) -> None:

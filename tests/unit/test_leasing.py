@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from fixtures_clock import FakeClock, settle
 
 from gogrid_desktop.agent.leasing import Leasing, Offer
+from gogrid_desktop.agent.lending import Lending
 from gogrid_desktop.agent.outbox import HeldJob, Outbox
 from gogrid_desktop.errors import AuthRejected, RateLimited, Unreachable
 from gogrid_desktop.protocol import grid as g
@@ -43,6 +45,9 @@ class Coordinator:
 
     def grant(self, *names: str) -> None:
         self._grants.put_nowait(g.Leases(leases=tuple(lease(name) for name in names)))
+
+    def refuse(self, why: str) -> None:
+        self._grants.put_nowait(g.Leases(none_because={why: 1}))
 
     async def leases(self, call: g.LeaseCall, wait_s: int = 25) -> g.Leases:
         self.calls.append(call)
@@ -139,6 +144,40 @@ async def test_a_smaller_offer_closes_the_open_poll_and_the_next_report_names_no
         await settle()
         assert world.accepted == []
         assert world.grid.reports[-1].poll == ""
+
+
+async def test_the_persons_limits_go_along_and_a_changed_one_closes_the_open_poll() -> None:
+    async with running() as world:
+        lent = Lending((g.Work.CHAT,), {g.Work.CHAT: 1}, g.ShareWith.GROUPS, ("lab",))
+        world.leasing.offer(replace(OFFER, lending=lent))
+        await settle()
+        for changed in (
+            replace(lent, free={g.Work.CHAT: 0}),
+            lent,
+            replace(lent, share_with=g.ShareWith.OWN, groups=()),
+        ):
+            world.leasing.offer(replace(OFFER, lending=changed))
+            await settle()
+        assert [(call.work, call.work_free, call.share_with, call.groups) for call in world.grid.calls] == [
+            ((g.Work.CHAT,), {g.Work.CHAT: 1}, g.ShareWith.GROUPS, ("lab",)),
+            ((g.Work.CHAT,), {g.Work.CHAT: 0}, g.ShareWith.GROUPS, ("lab",)),
+            ((g.Work.CHAT,), {g.Work.CHAT: 1}, g.ShareWith.GROUPS, ("lab",)),
+            ((g.Work.CHAT,), {g.Work.CHAT: 1}, g.ShareWith.OWN, ()),
+        ]
+
+
+async def test_why_there_is_no_job_is_kept_until_one_shares_with_others() -> None:
+    async with running() as world:
+        own = replace(OFFER, lending=Lending(share_with=g.ShareWith.OWN))
+        world.leasing.offer(own)
+        await settle()
+        world.grid.refuse(g.NO_ACCOUNT)
+        await settle()
+        assert world.leasing.none_because == {g.NO_ACCOUNT: 1}
+        world.leasing.offer(replace(own, slots=1))
+        assert world.leasing.none_because == {g.NO_ACCOUNT: 1}
+        world.leasing.offer(OFFER)
+        assert world.leasing.none_because == {}
 
 
 async def test_a_heartbeat_goes_out_every_five_seconds_while_a_lease_is_held_and_none_without() -> None:
