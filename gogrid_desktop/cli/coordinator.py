@@ -234,14 +234,19 @@ def nodes(
             "platform": node.platform,
             "version": node.version,
             "last seen": _ago(node.last_seen),
-            "account": names.get(node.account),
-            "shares with": ", ".join(node.groups) if node.share_with is ShareWith.GROUPS else node.share_with,
+            "serves": _serves(node, names.get(node.account)),
             "leases": leases,
             "removed": "" if node.expires_at is None else "yes",
         }
         for node, leases in found
     ]
     _show(as_json, {"nodes": listed}, "nodes", rows)
+
+
+def _serves(node: NodeRecord, account: str | None) -> str:
+    """Whose jobs a node takes, its own account's first."""
+    others = {ShareWith.EVERYONE: ("everyone",), ShareWith.GROUPS: node.groups, ShareWith.OWN: ()}[node.share_with]
+    return ", ".join([account, *others] if account else others) or "nobody"
 
 
 @app.command()

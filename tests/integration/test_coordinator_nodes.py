@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -28,7 +29,8 @@ CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "Say something
 
 def gogrid(*words: str, code: int = 0) -> str:
     """Run a command in a process of its own; its output, or its error where it must fail."""
-    ran = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60)
+    wide = {**os.environ, "COLUMNS": "200"}
+    ran = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, env=wide)
     assert ran.returncode == code, ran.stderr
     assert "Traceback" not in ran.stderr
     return ran.stdout.strip() if code == 0 else ran.stderr
@@ -411,6 +413,7 @@ async def test_an_accounts_own_node_shares_with_its_groups_alone(
     assert await node.lease() == []
     (shown,) = coordinator.run("nodes")["nodes"]
     assert (shown["share_with"], shown["groups"]) == ("groups", ["family"])
+    assert "me, family" in gogrid("nodes", "--data", str(coordinator.data))
     refused = await ask(coordinator, http, stranger)
     assert (refused.status_code, "shares with your account" in refused.text) == (503, True)
     asking = [asyncio.create_task(ask(coordinator, http, key)) for key in (friend, mine)]
