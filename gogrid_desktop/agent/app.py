@@ -169,7 +169,7 @@ class Agent:
     async def _think(self) -> None:
         await self._governor.think()
         self._departure.mind(self._governor.activity, self._governor.decision)
-        self._changed()
+        self._tell()
 
     async def _hand_over(self) -> None:
         """Everything that was handed back has been taken."""
@@ -201,12 +201,15 @@ class Agent:
 
     def _changed(self) -> None:
         """Something happened that the coordinator, the tray or a decision may want to know."""
+        self._tell()
+        if self._session is not None and self._session.models and not self._pool.ready:
+            self._rethink.set()
+
+    def _tell(self) -> None:
         if self._session is not None:
             if any(job.has_news for job in self._outbox.jobs.values()):
                 self._session.leasing.news()
             self._session.leasing.offer(self._offer())
-            if self._session.models and not self._pool.ready:
-                self._rethink.set()
         self._server.changed()
 
     # --- the grid ----------------------------------------------------------------------------------------------------
