@@ -36,7 +36,8 @@ ANNOUNCED_EVERY_S = 30.0
 CALLS_EVERY_S = 5.0
 #: Away, without a source that tells of input: asked so often.
 INPUT_EVERY_S = 1.0
-PAUSED_EVERY_S = 5.0
+#: While there is nothing to yield.
+IDLE_EVERY_S = 5.0
 
 T = TypeVar("T")
 
@@ -147,7 +148,7 @@ class Sensors:
         self._gpus.pace(profile, working=working, paused_by=paused_by)
         if self._idle.idle_s is not None and not self._told_of_input and self._away:
             return INPUT_EVERY_S
-        return SCREEN_EVERY_S if profile > Profile.PAUSED else PAUSED_EVERY_S
+        return SCREEN_EVERY_S if working and profile > Profile.PAUSED else IDLE_EVERY_S
 
     def awoke(self) -> None:
         """The computer slept, or its clock was set: nothing that was read before counts."""
