@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from platformdirs import PlatformDirs
@@ -91,6 +90,8 @@ def write_private(path: Path, data: bytes) -> None:
 
 def starter_model() -> Path | None:
     """The GGUF file of the starter package; None where that is not installed."""
+    from importlib import metadata  # brings a reader of e-mail with it
+
     try:
         files = metadata.files(STARTER_PACKAGE) or []
     except metadata.PackageNotFoundError:

@@ -6,8 +6,6 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from gogrid_desktop.core.status import AgentStatus
 from gogrid_desktop.errors import AgentUnavailable, GoGridError, VersionMismatch
 from gogrid_desktop.ipc import messages as m
@@ -80,8 +78,8 @@ class LocalClient:
         if not line:
             raise AgentUnavailable("The agent closed the connection.", "Start it again with: gogrid agent run")
         try:
-            return m.ANSWER.validate_json(line)
-        except ValidationError as error:
+            return m.decode(line)
+        except ValueError as error:
             raise VersionMismatch(
                 "The agent's answer cannot be read.", "Restart it, so that it is of the installed version."
             ) from error

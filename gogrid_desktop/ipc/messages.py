@@ -1,23 +1,42 @@
 """The local protocol. One JSON object per line; every command is answered by one `Reply` with its `id`.
 
 The first command must be `hello` with the token of the endpoint file. After `subscribe`, the agent also sends a `Push`
-with its whole status whenever it changes, at most four times a second.
+with its whole status whenever it changes, at most four times a second. Plain dataclasses: the tray, which lives as long
+as the session, needs no library for them. The agent checks what it is told with `commands`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
 from gogrid_desktop.core.status import AgentStatus
+from gogrid_desktop.ipc.plain import value_of
 
 IPC_VERSION = 1
 MAX_LINE_BYTES = 2**20
 
 
-class Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Of a number that is told: more than nothing, and at most this."""
+
+    most: float
+
+    def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {**schema_of(kind), "gt": 0, "le": self.most}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Line:
+    """Every class below it is a frozen dataclass of keywords."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
 
 
 class Hello(Line):
@@ -42,7 +61,7 @@ class Pause(Line):
 
     type: Literal["pause"] = "pause"
     id: int
-    for_s: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    for_s: Annotated[float, Within(7 * 86400)] | None = None
     until_away: bool = False
 
 
@@ -51,7 +70,7 @@ class Resume(Line):
 
     type: Literal["resume"] = "resume"
     id: int
-    anyway_s: Annotated[float, Field(gt=0, le=12 * 3600)] | None = None
+    anyway_s: Annotated[float, Within(12 * 3600)] | None = None
 
 
 class Drain(Line):
@@ -91,11 +110,7 @@ class Stop(Line):
     id: int
 
 
-Command = Annotated[
-    Hello | GetStatus | Subscribe | Pause | Resume | Drain | GetSettings | PutSettings | Join | Stop,
-    Field(discriminator="type"),
-]
-COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+Command = Hello | GetStatus | Subscribe | Pause | Resume | Drain | GetSettings | PutSettings | Join | Stop
 
 
 class Reply(Line):
@@ -116,10 +131,20 @@ class Push(Line):
     status: AgentStatus
 
 
-Answer = Annotated[Reply | Push, Field(discriminator="type")]
-ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
+Answer = Reply | Push
 
 
 def encode(line: Line) -> bytes:
     """One line, newline included."""
-    return line.model_dump_json().encode() + b"\n"
+    return json.dumps(line, default=_fields_of, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Answer:
+    """What the agent says. Raises ValueError when it is neither answer."""
+    answer = json.loads(line)
+    kind: type[Answer] = Push if isinstance(answer, dict) and answer.get("type") == "push" else Reply
+    return value_of(kind, answer)
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}

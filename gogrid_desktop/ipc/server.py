@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from gogrid_desktop.core.status import AgentStatus
 from gogrid_desktop.errors import GoGridError
 from gogrid_desktop.ipc import messages as m
+from gogrid_desktop.ipc.commands import COMMAND
 from gogrid_desktop.ipc.endpoint import Endpoint, new_token, write_endpoint
 from gogrid_desktop.paths import private_dir
 
@@ -156,7 +157,7 @@ class LocalServer:
 
     async def _parse(self, line: bytes, writer: asyncio.StreamWriter) -> m.Command | None:
         try:
-            return m.COMMAND.validate_json(line)
+            return COMMAND.validate_json(line)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])

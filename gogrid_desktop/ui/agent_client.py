@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pydantic import ValidationError
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtNetwork import QAbstractSocket, QLocalSocket, QTcpSocket
 
 from gogrid_desktop.errors import AgentUnavailable
 from gogrid_desktop.ipc.endpoint import Endpoint, read_endpoint
 from gogrid_desktop.ipc.messages import (
-    ANSWER,
     IPC_VERSION,
     MAX_LINE_BYTES,
     GetStatus,
@@ -29,6 +27,7 @@ from gogrid_desktop.ipc.messages import (
     Resume,
     Stop,
     Subscribe,
+    decode,
     encode,
 )
 from gogrid_desktop.ui.view import Connection, Link
@@ -181,9 +180,9 @@ class AgentClient(QObject):
 
     def _take(self, line: bytes) -> None:
         try:
-            answer = ANSWER.validate_json(line)
-        except ValidationError as error:
-            log.warning("the agent's answer was not understood: %d errors", error.error_count())
+            answer = decode(line)
+        except ValueError as error:
+            log.warning("the agent's answer was not understood: %s", type(error).__name__)
             self._fail(OTHER_VERSION, Link.REFUSED)
             return
         match answer:
