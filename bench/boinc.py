@@ -1,7 +1,8 @@
 """BOINC as Debian has it, the peer of the benches that look at what a guest costs: client and manager, on one desktop.
 
 The client runs in a folder of its own and never reaches for the network. It is attached to a project that exists in
-this folder alone, without which its manager would show a window that asks for one, and has no task.
+this folder alone, without which its manager would show a window that asks for one, and has no task. It looks at the
+idle time of every X server of the machine, and ends when one of them ends.
 """
 
 from __future__ import annotations

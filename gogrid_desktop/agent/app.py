@@ -260,7 +260,7 @@ class Agent:
             client,
             self._outbox,
             self._clock,
-            accept=self._pool.start,
+            accept=self._accept,
             gone=self._pool.drop,
             done=self._done,
             state=self._node_state,
@@ -273,6 +273,11 @@ class Agent:
         if not (grid.coordinator and grid.node_id):
             return None
         return Membership(grid.coordinator, grid.node_id, grid.node_name)
+
+    def _accept(self, job: HeldJob) -> None:
+        """Start it, and look at once at what was looked at less often while there was nothing to do."""
+        self._pool.start(job)
+        self._rethink.set()
 
     def _done(self, job: HeldJob) -> None:
         if isinstance(job.end, g.Complete):

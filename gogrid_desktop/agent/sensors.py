@@ -36,8 +36,8 @@ ANNOUNCED_EVERY_S = 30.0
 CALLS_EVERY_S = 5.0
 #: Away, without a source that tells of input: asked so often.
 INPUT_EVERY_S = 1.0
-#: While there is nothing to yield.
-IDLE_EVERY_S = 5.0
+#: Without a job there is nothing to yield; one that comes is reason enough to look.
+READY_EVERY_S = 5.0
 
 T = TypeVar("T")
 
@@ -146,9 +146,10 @@ class Sensors:
     def every_s(self, profile: Profile, *, working: bool, paused_by: Collection[str]) -> float:
         """How soon to read again, if nothing announces itself; asks the GPUs as often as this needs."""
         self._gpus.pace(profile, working=working, paused_by=paused_by)
-        if self._idle.idle_s is not None and not self._told_of_input and self._away:
-            return INPUT_EVERY_S
-        return SCREEN_EVERY_S if working and profile > Profile.PAUSED else IDLE_EVERY_S
+        if profile is Profile.PAUSED or not working:
+            return READY_EVERY_S
+        told = self._idle.idle_s is None or self._told_of_input
+        return INPUT_EVERY_S if self._away and not told else SCREEN_EVERY_S
 
     def awoke(self) -> None:
         """The computer slept, or its clock was set: nothing that was read before counts."""

@@ -1,14 +1,17 @@
 """How much of the CPU others use: the machine's busy time without what this process and its children used.
 
-Source: proc_stat(5), proc_pid_stat(5) through psutil. What a child used until its end shows on Linux in its parent's
-time of children that were waited for. Where that is not told (elsewhere, or for a child that another process waited
-for), the interval in which it ended cannot be split, and the share stays what it was.
+Source: proc_stat(5), proc_pid_stat(5) through psutil; and proc_tid_children(5), without which all processes of the
+machine are read to find ours. What a child used until its end shows on Linux in its parent's time of children that
+were waited for. Where that is not told (elsewhere, or for a child that another process waited for), the interval in
+which it ended cannot be split, and the share stays what it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -41,9 +44,8 @@ class CpuReading:
 
 def read_cpu() -> CpuReading:
     """The machine's times and those of this process and all below it."""
-    us = psutil.Process()
     ours = {}
-    for process in (us, *us.children(recursive=True)):
+    for process in our_processes():
         try:
             times = process.cpu_times()
             used = Used(times.user + times.system, times.children_user + times.children_system)
@@ -53,6 +55,31 @@ def read_cpu() -> CpuReading:
     machine = psutil.cpu_times()
     busy_s = sum(getattr(machine, name, 0.0) for name in _BUSY)
     return CpuReading(busy_s, busy_s + sum(getattr(machine, name, 0.0) for name in _REST), ours)
+
+
+def our_processes(proc: Path = Path("/proc")) -> Iterator[psutil.Process]:
+    """This process and all below it."""
+    us = psutil.Process()
+    yield us
+    if not (proc / f"self/task/{us.pid}/children").exists():
+        yield from us.children(recursive=True)
+        return
+    below = _children(proc, us.pid)
+    while below:
+        pid = below.pop()
+        below += _children(proc, pid)
+        with suppress(psutil.Error):  # ended meanwhile
+            yield psutil.Process(pid)
+
+
+def _children(proc: Path, pid: int) -> list[int]:
+    """A process is the child of the thread that started it."""
+    try:
+        return [
+            int(each) for task in (proc / f"{pid}/task").iterdir() for each in (task / "children").read_text().split()
+        ]
+    except OSError:  # ended meanwhile
+        return []
 
 
 class OthersCpu:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gogrid_desktop.system.others_cpu import CpuReading, OthersCpu, Used, read_cpu
+from gogrid_desktop.system.others_cpu import CpuReading, OthersCpu, Used, our_processes, read_cpu
 
 AGENT, WORKER, NEXT = (1, 0.5), (2, 1.5), (3, 2.5)
 CPUS = 4
@@ -99,3 +100,19 @@ def test_the_machine_tells_what_we_and_our_children_use() -> None:
     assert after.total_s > before.total_s
     if sys.platform == "linux":
         assert after.ours[us].waited_for_s - before.ours[us].waited_for_s >= 0.25
+
+
+def test_what_we_started_is_found_below_what_we_started(tmp_path: Path) -> None:
+    """As the kernel lists them, by the thread that started each; and as without that list."""
+    script = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print('up', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        us = psutil.Process()
+        below = {each.pid for each in us.children(recursive=True)}
+        assert child.pid in below
+        assert (
+            {each.pid for each in our_processes()} == {each.pid for each in our_processes(tmp_path)} == {us.pid, *below}
+        )
+        for pid in below:
+            psutil.Process(pid).kill()

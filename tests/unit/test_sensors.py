@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gogrid_desktop.agent.gpu_sense import Lent
 from gogrid_desktop.agent.programs import running
-from gogrid_desktop.agent.sensors import INPUT_EVERY_S, POWER_EVERY_S, SCREEN_EVERY_S, Sensors
+from gogrid_desktop.agent.sensors import INPUT_EVERY_S, POWER_EVERY_S, READY_EVERY_S, SCREEN_EVERY_S, Sensors
 from gogrid_desktop.core.activity import Preferences
 from gogrid_desktop.core.power import FALL, FALL_WITHIN_S, ChargeTrend, Power
 from gogrid_desktop.core.profiles import Profile
@@ -103,6 +103,7 @@ def test_input_is_waited_for_while_away_and_asked_for_only_where_nothing_tells_o
     said.notifies = False
     sensed.read(0)
     assert sensed.every_s(Profile.AGGRESSIVE, working=True, paused_by=()) == INPUT_EVERY_S
+    assert sensed.every_s(Profile.AGGRESSIVE, working=False, paused_by=()) == READY_EVERY_S
 
 
 def test_after_a_sleep_everything_is_read_anew() -> None:

@@ -37,7 +37,7 @@ def _look(display: Any) -> Screen:
     windows = _values(display, root, "_NET_CLIENT_LIST_STACKING", Xatom.WINDOW)
     if windows is None:
         return Screen(None)
-    wanted, hidden = (display.intern_atom(f"_NET_WM_STATE_{name}") for name in ("FULLSCREEN", "HIDDEN"))
+    wanted, hidden = (display.get_atom(f"_NET_WM_STATE_{name}") for name in ("FULLSCREEN", "HIDDEN"))
     (current,) = _values(display, root, "_NET_CURRENT_DESKTOP", Xatom.CARDINAL) or (_ALL_DESKTOPS,)
     for number in reversed(windows):
         window = display.create_resource_object("window", number)
@@ -62,7 +62,7 @@ def _front(display: Any) -> str:
 
 
 def _values(display: Any, window: Any, name: str, kind: int) -> tuple[int, ...] | None:
-    found = window.get_full_property(display.intern_atom(name), kind)
+    found = window.get_full_property(display.get_atom(name), kind)
     return None if found is None else tuple(found.value)
 
 
