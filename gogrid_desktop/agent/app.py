@@ -7,7 +7,6 @@ most a second after a signal that is polled, and at once when the person says so
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from dataclasses import replace
@@ -36,7 +35,7 @@ from gogrid_desktop.agent.session import Session
 from gogrid_desktop.agent.stock import Stock
 from gogrid_desktop.agent.suggestions import Suggestions
 from gogrid_desktop.agent.surroundings import Surroundings, concerned
-from gogrid_desktop.agent.tasks import Monitor, stopped_by_signals
+from gogrid_desktop.agent.tasks import Monitor, stopped_by_signals, wake
 from gogrid_desktop.agent.wishes import Wishes
 from gogrid_desktop.client.grid import GridClient
 from gogrid_desktop.config.settings import Settings
@@ -127,7 +126,7 @@ class Agent:
         scheduler.add_job(self._rescan, "interval", seconds=RESCAN_S, id="rescan")
         scheduler.start()
         loop = asyncio.get_running_loop()
-        self._sensors.start(lambda: _wake(loop, self._rethink))
+        self._sensors.start(lambda: wake(loop, self._rethink))
         await self._think()
         self._monitor.spawn("workers", self._pool.run())
         self._monitor.spawn("grid", self._grid_forever())
@@ -388,12 +387,6 @@ class Agent:
                 await asyncio.to_thread(secrets.delete, before.secret_name)
             except SecretStoreError as error:
                 log.warning("the token of %s could not be forgotten: %s", before.coordinator, error.message)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    """From any thread; one that comes when all is over is for nobody."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(event.set)
 
 
 def run(parts: Parts) -> int:

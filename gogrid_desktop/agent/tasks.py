@@ -63,3 +63,9 @@ def stopped_by_signals(monitor: Monitor) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Set an event from any thread; one that comes when all is over is for nobody."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(event.set)
