@@ -7,6 +7,7 @@ the command line, the settings page and every error say the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,6 +27,10 @@ _BALANCED = PROFILE_LIMITS[Profile.BALANCED]
 def _listed(value: object) -> object:
     """A list from a command line: comma-separated, empty means none."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+#: Asked at every decision; the rows hardly ever change.
+_grid = lru_cache(maxsize=4)(parse_grid)
 
 
 def _grid_rows(rows: tuple[str, ...]) -> tuple[str, ...]:
@@ -297,7 +302,7 @@ class Settings(Section):
             custom=self.sharing.custom.limits() if custom else None,
             away_after_s=float(self.presence.away_after_s),
             while_present=Profile[self.presence.while_present.upper()],
-            grid=parse_grid(self.schedule.grid),
+            grid=_grid(self.schedule.grid),
             pause_on_battery=self.power.pause_on_battery,
             pause_on_fullscreen=self.screen.pause_on_fullscreen,
             fullscreen_ignored=_lower(self.screen.ignore),

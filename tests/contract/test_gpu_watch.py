@@ -28,7 +28,7 @@ FULL = Gpu(
 )
 LIMIT_S = 20.0  # of what must come at last; nothing here measures
 #: Every pause short, and whatever was read too old at once, so that each reading asks.
-QUICK = Timing(fresh_s=0.0, answer_s=2.5, start_s=15.0, pause_s=0.05, longest_pause_s=0.2, absent_s=0.05)
+QUICK = Timing(0.0, answer_s=2.5, start_s=15.0, pause_s=0.05, longest_pause_s=0.2, absent_s=0.05, longest_absent_s=0.2)
 
 
 class Machine:
@@ -169,7 +169,7 @@ class TestReading:
 
     def test_a_driver_that_was_never_there_is_not_looked_for_at_every_reading(self, machine: Machine) -> None:
         machine.put("no-driver")
-        watched = machine.watched(Timing(fresh_s=0.0, answer_s=LIMIT_S, absent_s=3600.0))
+        watched = machine.watched(Timing(fresh_s=0.0, answer_s=LIMIT_S, absent_s=3600.0, longest_absent_s=3600.0))
         assert watched.read().problem == NO_DRIVER
         assert comes(lambda: not helpers())
         machine.put(ONE)

@@ -32,7 +32,7 @@ CLOSED = "The GPUs are not watched any more."
 class Timing:
     """Seconds. `fresh_s`: a reading so old is still given; `answer_s`: longest wait for another; `start_s`: for the
     first of a new process, which may load a driver; `pause_s` to `longest_pause_s`: until a driver that failed is asked
-    again; `absent_s`: until one that was never seen is looked for again, if somebody asks.
+    again; `absent_s` to `longest_absent_s`: until one that was never seen is looked for again, if somebody asks.
     """
 
     fresh_s: float = 2.0
@@ -41,6 +41,7 @@ class Timing:
     pause_s: float = 2.0
     longest_pause_s: float = 60.0
     absent_s: float = 60.0
+    longest_absent_s: float = 960.0
 
 
 class WatchedGpu:
@@ -68,6 +69,8 @@ class WatchedGpu:
         self._due: float | None = None
         self._not_before = 0.0
         self._backoff = Backoff(self._timing.pause_s, self._timing.longest_pause_s)
+        # Looking takes a new process each time: longer and longer, where there is most likely none.
+        self._absence = Backoff(self._timing.absent_s, self._timing.longest_absent_s)
 
     @property
     def latest(self) -> GpuReading:
@@ -207,8 +210,7 @@ class WatchedGpu:
         self._due = None
         now = time.monotonic()
         absent = not self._known and problem != SILENT
-        pause_s = self._timing.absent_s if absent else self._backoff.after(now - self._since, 1.0)
-        self._not_before = now + pause_s
+        self._not_before = now + (self._absence if absent else self._backoff).after(now - self._since, 1.0)
         self._give(GpuReading(problem=problem, taken_at=now))
 
     def _give(self, reading: GpuReading) -> None:
