@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from gogrid_desktop.cli.settings_writer import write_settings
+from gogrid_desktop.config.ceiling import FILE, CeilingFile
 from gogrid_desktop.config.fields import FIELDS, allowed
 from gogrid_desktop.config.store import SettingsStore
+from gogrid_desktop.core.activity import NO_CEILING
 from gogrid_desktop.errors import BadInput
 from gogrid_desktop.paths import app_paths
+from gogrid_desktop.system import host
 
 app = typer.Typer(help="What you can set, and what it is set to.", no_args_is_help=True)
 
@@ -32,6 +35,10 @@ def show(json: Annotated[bool, typer.Option("--json", help="Names and values as 
             what = ": ".join(words for words in (field.description, allowed(name)) if words)
             table.add_row(name, in_words(values[name]).replace(",", ",\n"), what)
         Console(highlight=False, markup=False).print(table)
+        ceiling = CeilingFile(host.administrator_folder() / FILE).read()
+        if ceiling != NO_CEILING:
+            locked = f"Locked: {ceiling.sentence}, whatever is set here."
+            Console(highlight=False, markup=False).print(locked, soft_wrap=True)
     if store.notice:
         Console(stderr=True, highlight=False, markup=False).print(store.notice, soft_wrap=True)
 

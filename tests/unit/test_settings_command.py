@@ -38,6 +38,16 @@ def test_it_shows_every_setting_with_its_value_and_what_it_may_be(paths: AppPath
     assert not paths.settings_file.exists()
 
 
+def test_what_an_administrator_allows_is_shown_as_locked(
+    paths: AppPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Locked" not in gogrid("show").stdout
+    monkeypatch.setattr(command.host, "administrator_folder", lambda: tmp_path)
+    (tmp_path / "ceiling.toml").write_text('at_most = "conservative"')
+    shown = gogrid("show").stdout
+    assert "Locked: the administrator of this computer allows conservative, whatever is set here." in shown
+
+
 def test_it_shows_all_as_json(paths: AppPaths) -> None:
     SettingsStore(paths.settings_file).change({"presence.away_after_s": 60})
     assert json.loads(gogrid("show", "--json").stdout) == {**Settings().flat(), "presence.away_after_s": 60}
