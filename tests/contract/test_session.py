@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from fixtures_dbus import Mock, PrivateBus, bus, eventually, needs_bus, no_bus
 from gogrid_desktop.core.session import Session
 from gogrid_desktop.system import dbus, host
 from gogrid_desktop.system.dbus import Bus
-from gogrid_desktop.system.session import SessionProbe
+from gogrid_desktop.system.session import SessionProbe, company
 from gogrid_desktop.system.session.logind import LogindSession
 from gogrid_desktop.system.session.macos import MacSession
 from gogrid_desktop.system.session.null import NullSession
@@ -60,7 +62,7 @@ def logind(bus: PrivateBus) -> Logind:
 @pytest.fixture
 def probe() -> Iterator[LogindSession]:
     system, desktop = Bus("SYSTEM"), Bus("SESSION")
-    it = LogindSession(system, ScreenSaver(desktop), OURS)
+    it = LogindSession(system, ScreenSaver(desktop), OURS, alone=lambda _: None)
     yield it
     it.close()
     system.close()
@@ -501,3 +503,27 @@ def test_where_there_is_no_source_nothing_is_known() -> None:
 
 def test_this_system_has_a_source_with_a_name() -> None:
     assert host.session_probe().name
+
+
+def test_without_logind_the_screen_is_ours_where_nobody_else_has_a_process(no_bus: None) -> None:
+    system, desktop = Bus("SYSTEM"), Bus("SESSION")
+    for alone, active in ((True, True), (None, None)):
+        probe = LogindSession(system, ScreenSaver(desktop), OURS, alone=lambda _, alone=alone: alone)
+        assert probe.read() == Session(active=active)
+        probe.close()
+    system.close()
+    desktop.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can be another user")
+def test_whoever_else_has_a_process_may_be_at_the_screen_and_root_is_nobody() -> None:
+    if company.alone(0) is None:
+        pytest.skip("somebody else is at this computer")
+    code = "import os, sys; os.setuid(1234); print(flush=True); sys.stdin.read()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdin is not None and other.stdout is not None
+    other.stdout.readline()
+    assert company.alone(0) is None
+    assert company.alone(1234) is True
+    other.communicate()
+    assert company.alone(0) is True

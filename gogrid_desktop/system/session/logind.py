@@ -47,12 +47,14 @@ class _Login:
 
 
 class LogindSession:
-    """`uid`: whose sessions are ours."""
+    """`uid`: whose sessions are ours. `alone`: whether nobody else can be here, asked where there is no logind."""
 
     name = "logind"
 
-    def __init__(self, system: Bus, screen_saver: ScreenSaver, uid: int) -> None:
-        self._bus = system
+    def __init__(
+        self, system: Bus, screen_saver: ScreenSaver, uid: int, alone: Callable[[int], bool | None] = alone
+    ) -> None:
+        self._bus, self._alone = system, alone
         self._screen_saver = screen_saver
         self._uid = uid
         self._one = threading.Lock()
@@ -61,7 +63,7 @@ class LogindSession:
     def read(self) -> Session:
         logins = self._logins()
         if logins is None:
-            return Session(active=alone(self._uid), locked=self._screen_saver.locked())
+            return Session(active=self._alone(self._uid), locked=self._screen_saver.locked())
         ours = [login for login in logins if login.of_a_user and login.uid == self._uid]
         locked = _locked(logins, ours)
         return Session(
