@@ -6,7 +6,6 @@ On POSIX a unix socket (0600), elsewhere a loopback TCP port; the token is requi
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +25,8 @@ class Endpoint:
 
 
 def new_token() -> str:
+    import secrets  # brings OpenSSL with it, which the tray has no use for
+
     return secrets.token_urlsafe(24)
 
 

@@ -318,12 +318,11 @@ def tray() -> str:
 
 def secret_store(state_folder: Path, *, allow_plaintext: bool) -> SecretStore:
     """The system keyring; with `allow_plaintext` a file (0600) in `state_folder` where no keyring answers."""
-    # The worker comes by here for its rank: it needs no keyring.
+    from gogrid_desktop.system.secrets.asked import AskedSecrets
     from gogrid_desktop.system.secrets.either import EitherSecrets
     from gogrid_desktop.system.secrets.file import FileSecrets
-    from gogrid_desktop.system.secrets.system_keyring import KeyringSecrets
 
-    system = KeyringSecrets()
+    system = AskedSecrets()
     return EitherSecrets(system, FileSecrets(state_folder / "secrets.json")) if allow_plaintext else system
 
 

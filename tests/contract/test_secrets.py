@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fixtures_keyring import NAME
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
 from keyring.errors import KeyringLocked, PasswordDeleteError
@@ -16,6 +20,7 @@ from keyring.errors import KeyringLocked, PasswordDeleteError
 from gogrid_desktop.errors import SecretStoreLocked, SecretStoreUnavailable
 from gogrid_desktop.system import host
 from gogrid_desktop.system.secrets import SecretStore
+from gogrid_desktop.system.secrets.asked import AskedSecrets
 from gogrid_desktop.system.secrets.either import EitherSecrets
 from gogrid_desktop.system.secrets.file import FileSecrets
 from gogrid_desktop.system.secrets.memory import MemorySecrets
@@ -80,10 +85,20 @@ def with_backend(backend: KeyringBackend, limit_s: float = 5.0) -> KeyringSecret
     return KeyringSecrets(lambda: backend, limit_s)
 
 
+@pytest.fixture
+def in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process finds for a keyring."""
+    here = str(Path(__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), here))))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", NAME)
+    monkeypatch.setenv("KEYRING_FILE", str(tmp_path / "keyring.json"))
+
+
 STORES: dict[str, Callable[[Path], SecretStore]] = {
     "memory": lambda folder: MemorySecrets(),
     "file": lambda folder: FileSecrets(folder / "state" / "secrets.json"),
     "keyring": lambda folder: with_backend(Working()),
+    "keyring in a process": lambda folder: AskedSecrets(),
     "keyring or file": lambda folder: EitherSecrets(with_backend(Working()), FileSecrets(folder / "secrets.json")),
     "file for want of a keyring": lambda folder: EitherSecrets(
         with_backend(fail.Keyring()), FileSecrets(folder / "secrets.json")
@@ -94,7 +109,7 @@ STORES: dict[str, Callable[[Path], SecretStore]] = {
 @pytest.mark.parametrize("make", STORES.values(), ids=STORES)
 class TestEveryStore:
     @pytest.fixture
-    def store(self, make: Callable[[Path], SecretStore], tmp_path: Path) -> SecretStore:
+    def store(self, make: Callable[[Path], SecretStore], tmp_path: Path, in_a_process: None) -> SecretStore:
         return make(tmp_path)
 
     def test_what_was_never_kept_is_not_there(self, store: SecretStore) -> None:
@@ -147,6 +162,40 @@ def test_a_keyring_that_raises_is_none_and_its_message_goes_nowhere() -> None:
     assert TOKEN not in str(caught.value)
     assert caught.value.__suppress_context__
     assert "RuntimeError" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("does", "raised"),
+    [
+        ("locked", SecretStoreLocked),
+        ("hang", SecretStoreLocked),
+        ("raise", SecretStoreUnavailable),
+        ("die", SecretStoreUnavailable),
+    ],
+)
+def test_a_keyring_in_a_process_fails_like_any_other(
+    does: str, raised: type[Exception], in_a_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYRING_DOES", does)
+    with pytest.raises(raised) as caught:
+        AskedSecrets(limit_s=0.5 if does == "hang" else 20.0).get("node")
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", [("/nowhere/at/all",), (sys.executable, "-c", "print('[1]')")])
+def test_a_process_that_cannot_ask_is_said(command: tuple[str, ...]) -> None:
+    with pytest.raises(SecretStoreUnavailable):
+        AskedSecrets(command, limit_s=20.0).get("node")
+
+
+def test_asking_leaves_nothing_behind_in_the_one_who_asks(in_a_process: None) -> None:
+    program = (
+        "import sys; from gogrid_desktop.system import host; from pathlib import Path\n"
+        "host.secret_store(Path('.'), allow_plaintext=False).get('node')\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('keyring', 'cryptography', 'secretstorage')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
 def test_finding_a_keyring_may_fail_too() -> None:
