@@ -72,7 +72,7 @@ def particulars(status: AgentStatus) -> str:
     quick = status.yielding
     if quick.whole.count:
         lines.append(
-            f"yielding  gave way {quick.count:,} times with work running; 99 % within"
+            f"yielding  gave way {quick.count:,} times in the middle of work; 99 % within"
             f" {quick.whole.within_ms(0.99):.0f} ms of the event ({quick.decided.within_ms(0.99):.0f} to decide,"
             f" {quick.stopped.within_ms(0.99):.0f} until no step ran)"
             + (f"; memory back within {quick.memory.within_ms(0.95):.0f} ms" if quick.memory.count else "")
