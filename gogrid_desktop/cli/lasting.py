@@ -14,6 +14,10 @@ WAIT_S = 3.0
 
 def agent(*, allow_plaintext: bool = False, log_level: str = "") -> int:
     """Share until stopped; the exit code."""
+    from gogrid_desktop.system import host
+
+    host.give_back_what_is_free()
+
     from gogrid_desktop.agent import app
     from gogrid_desktop.agent.parts import system_parts
 

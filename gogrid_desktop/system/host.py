@@ -334,3 +334,11 @@ def end_children_with_us() -> None:
         from gogrid_desktop.system.job import end_children_with_us as in_one_job
 
         in_one_job(ctypes.windll.kernel32)
+
+
+def give_back_what_is_free() -> None:
+    """Have the C library keep little of what this process freed; for one that runs for days and is seldom busy."""
+    if sys.platform == "linux":
+        from gogrid_desktop.system import heap
+
+        heap.give_back_what_is_free()

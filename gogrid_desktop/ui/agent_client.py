@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_MS = 250
 LAST_RETRY_MS = 4000
-#: An answer to hello, or to the question that is asked this often, must have come before the next one is due.
+#: An answer to hello must have come within this time. A line that was silent for as long is asked whether it lives, and
+#: must answer within as long again.
 ALIVE_MS = 5000
 
 OTHER_VERSION = "the running agent is another version of GoGrid; quit it and start GoGrid again"
@@ -59,6 +60,7 @@ class AgentClient(QObject):
         self._last_id = 0
         self._hello_id = 0
         self._asked: set[int] = set()
+        self._heard = False
         self._retry = QTimer(self, singleShot=True)
         self._retry.timeout.connect(self._connect)
         self._alive = QTimer(self, interval=ALIVE_MS)
@@ -133,6 +135,7 @@ class AgentClient(QObject):
     def _drop(self) -> None:
         self._alive.stop()
         self._buffer = b""
+        self._heard = False
         self._asked.clear()
         if self._socket is not None:
             socket, self._socket = self._socket, None
@@ -163,6 +166,9 @@ class AgentClient(QObject):
         if self._asked or self.connection.link is not Link.CONNECTED:
             self._fail("the agent does not answer")
             return
+        if self._heard:
+            self._heard = False
+            return
         question = GetStatus(id=self._next_id())
         self._asked.add(question.id)
         self._send(question)
@@ -172,6 +178,7 @@ class AgentClient(QObject):
         if socket is None:
             return
         self._buffer += socket.readAll().data()
+        self._heard = True
         while self._socket is socket and b"\n" in self._buffer:
             line, _, self._buffer = self._buffer.partition(b"\n")
             self._take(line)

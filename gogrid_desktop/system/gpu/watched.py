@@ -40,7 +40,7 @@ class Timing:
     start_s: float = 10.0
     pause_s: float = 2.0
     longest_pause_s: float = 60.0
-    absent_s: float = 60.0
+    absent_s: float = 240.0
     longest_absent_s: float = 960.0
 
 
