@@ -18,8 +18,7 @@ PING_S = 0.1
 PING_DEAD_S = 15.0
 DEEP_S = 1.0
 DEEP_DEAD_S = 60.0
-#: A probe is due when nothing ran for so long, and again after so long.
-DEEP_AFTER_S = 60.0
+#: A probe is due when nothing ran for so long, and again after so long. It wakes a processor or GPU that had gone to rest.
 DEEP_EVERY_S = 300.0
 MEMORY_FACTOR, MEMORY_SLACK_BYTES = 1.25, 256 * 2**20
 RUNAWAY_FACTOR = 2.0
@@ -169,7 +168,7 @@ def _deep(r: Readings, now: float) -> Verdict:
             slow = r.probe_s is not None and r.probe_s > DEEP_S
             return Verdict(Check.DEEP, f"A token took {r.probe_s:.1f} s.") if slow else Verdict()
     resting = r.state in (WorkerState.IDLE, WorkerState.READY) and not r.running
-    due = resting and now - max(r.since, r.probed_at or -math.inf) >= DEEP_AFTER_S
+    due = resting and now - max(r.since, r.probed_at or -math.inf) >= DEEP_EVERY_S
     return Verdict(action=Action.PROBE) if due else Verdict()
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gogrid_desktop.agent.vitals import Vitals
 from gogrid_desktop.core.health import (
-    DEEP_AFTER_S,
     DEEP_DEAD_S,
     DEEP_EVERY_S,
     FEWEST,
@@ -79,7 +78,7 @@ def test_a_load_may_take_long_but_not_for_ever() -> None:
 
 
 def test_an_idle_worker_is_asked_for_a_real_token_now_and_then_and_a_busy_one_never() -> None:
-    rested = {"since": NOW - DEEP_AFTER_S}
+    rested = {"since": NOW - DEEP_EVERY_S}
     assert verdict(IDLE) == (None, Action.NONE)
     assert verdict(IDLE, **rested) == (None, Action.PROBE)
     assert verdict(IDLE, **rested, paused=True) == (None, Action.NONE)
