@@ -18,7 +18,7 @@ PING_S = 0.1
 PING_DEAD_S = 15.0
 DEEP_S = 1.0
 DEEP_DEAD_S = 60.0
-#: A probe is due when nothing ran for so long, and again after so long. It wakes a processor or GPU that had gone to rest.
+#: A probe is due when nothing ran for so long, and again after so long: it wakes a processor or GPU that rested.
 DEEP_EVERY_S = 300.0
 MEMORY_FACTOR, MEMORY_SLACK_BYTES = 1.25, 256 * 2**20
 RUNAWAY_FACTOR = 2.0
