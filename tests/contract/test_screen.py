@@ -37,6 +37,17 @@ def managed(server: XServer, tmp_path: Any) -> Iterator[XServer]:
     environment = {**os.environ, "HOME": str(tmp_path)}
     manager = subprocess.Popen(["openbox", "--sm-disable"], env=environment, stderr=subprocess.DEVNULL)
     probe = X11Screen()
+
+    def manages() -> bool:
+        """It tells its list before it is ready: now and then a window that was shown at once was never counted."""
+        program = Program(server.display, fullscreen=True)
+        end = time.monotonic() + 2
+        while not (seen := probe.read() == Screen(True, "Film")) and time.monotonic() < end:
+            time.sleep(0.02)
+        program.close()
+        return seen
+
+    assert eventually(manages)
     assert eventually(lambda: probe.read() == Screen(False))
     yield server
     manager.terminate()
