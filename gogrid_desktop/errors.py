@@ -22,7 +22,9 @@ instead of raising. Whether a caller may simply try again is a class attribute, 
     |   +-- InviteRejected           8   wrong, used up or expired
     |   +-- Refused                  7   a 4xx with a reason
     +-- PortInUse                    9
-    +-- StorageFull                 10   may be tried again
+    +-- StorageError                10   may be tried again
+        +-- StorageFull             10
+        +-- StorageAway             10   the database does not answer
 """
 
 from __future__ import annotations
@@ -135,6 +137,16 @@ class PortInUse(GoGridError):
     exit_code = 9
 
 
-class StorageFull(GoGridError):
+class StorageError(GoGridError):
+    """What should be kept cannot be, for now; nothing was changed, as far as is known."""
+
     exit_code = 10
     retryable = True
+
+
+class StorageFull(StorageError):
+    """The disk is full."""
+
+
+class StorageAway(StorageError):
+    """The database does not answer. What was asked of it last may have been done, or not."""

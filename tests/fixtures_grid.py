@@ -6,10 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from itertools import count
 
-from cryptography.fernet import Fernet
-
 from gogrid_desktop.coordinator import auth
-from gogrid_desktop.coordinator.crypto import Vault
+from gogrid_desktop.coordinator.crypto import Vault, make_key
 from gogrid_desktop.coordinator.desk import GridDesk
 from gogrid_desktop.coordinator.grid import Grid, new_grid, remember
 from gogrid_desktop.coordinator.ports import Account, RequestView, Submission
@@ -44,7 +42,7 @@ from gogrid_desktop.protocol.grid import (
 MODEL = "a" * 64
 OTHER_MODEL = "b" * 64
 PROMPT = "the secret prompt"
-KEY = Fernet.generate_key().decode()
+KEY = make_key()
 numbers = count(1)
 
 
@@ -69,10 +67,10 @@ class Node:
         return self.record.id
 
     async def call(self, slots: int = 1, wait_s: float = 0.0, **other: object) -> Leases:
-        self.poll = f"poll-{next(numbers)}"
+        self.poll = f"start.{next(numbers)}"
         fields = {"models_on_disk": (MODEL,), "context": 4096, **other}
         call = LeaseCall.model_validate({"poll": self.poll, "slots": slots, **fields})
-        self.record = auth.offering(self.record, call)
+        self.record = auth.offering(self.record, call, self.world.clock.now)
         self.world.grid.presence.saw(self.record, self.world.clock.now)
         return await self.world.matchmaker.lease(self.record, call, wait_s, _never())
 
@@ -129,7 +127,7 @@ class World:
         now = self.clock.now
         code = await self.store.write(lambda tx: auth.make_invite(tx, 1, 3600.0, now))
         enrolled = await self.store.write(lambda tx: auth.enrol(tx, Invite(invite=code, name=name), now))
-        record = await self.store.read(lambda tx: auth.node_of(tx, enrolled.node_token, now))
+        record = await self.store.read(lambda tx: auth.node_of(tx, auth.hashed(enrolled.node_token), now))
         offering = replace(record, models=(MODEL,), kinds=(JobKind.CHAT,), context=4096)
         await self.store.write(lambda tx: tx.put(offering))
         self.grid.presence.saw(offering, now)
@@ -148,12 +146,12 @@ class World:
             deadline_s=600.0,
             rendered_at=self.clock.now,
         )
-        return await self.desk.submit(replace(base, **other))  # type: ignore[arg-type]
+        return (await self.desk.submit(replace(base, **other))).id  # type: ignore[arg-type]
 
     async def view(self, request: str, *after: int, ledger: bool = False) -> RequestView:
-        view = await self.desk.view(request, self.account.id, after, ledger=ledger)
+        view = await self.desk.view(request, self.account.id, ledger=ledger)
         assert view is not None
-        return view
+        return await self.desk.look(view, after) if after else view
 
     async def pass_time(self, seconds: float) -> Swept:
         """Let time pass in the steps of the sweep, as a coordinator that runs sees it."""
@@ -178,6 +176,6 @@ async def build(
     await sweep(grid)
     if account is None:
         _, key = await store.write(lambda tx: auth.make_key(tx, "me", Priority.HIGH, None, clock.now))
-        account = await store.read(lambda tx: auth.account_of(tx, key, clock.now))
+        account = await store.read(lambda tx: auth.account_of(tx, auth.hashed(key), clock.now))
         assert account is not None
     return World(store, clock, vault, settings, grid, Matchmaker(grid), GridDesk(grid), account)

@@ -85,6 +85,7 @@ class Leasing:
         self._news = asyncio.Event()
         self._news.set()  # the first report says what we hold: nothing; older leases go back to the queue at once
         self._poll = ""
+        self._start, self._polls = uuid.uuid4().hex, 0
         self._exchange = asyncio.Lock()
         self._settled = asyncio.Event()
 
@@ -139,7 +140,8 @@ class Leasing:
         self._offer_changed.clear()
         offer = self._offer
         async with self._exchange:
-            self._poll = uuid.uuid4().hex
+            self._polls += 1
+            self._poll = f"{self._start}.{self._polls}"
         call = g.LeaseCall(
             poll=self._poll,
             slots=offer.slots,

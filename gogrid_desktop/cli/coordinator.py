@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -19,15 +20,16 @@ from rich.table import Table
 from rich.text import Text
 
 from gogrid_desktop import log
+from gogrid_desktop.cli import replicas
 from gogrid_desktop.coordinator import auth
 from gogrid_desktop.coordinator.catalogue import model_of, starter_file
 from gogrid_desktop.coordinator.crypto import KEY_VARIABLE
 from gogrid_desktop.coordinator.desk import ledger_of
 from gogrid_desktop.coordinator.serve import listen, serve, sole_server
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
+from gogrid_desktop.coordinator.store.opening import open_store
 from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import AccountRecord, ApiKeyRecord, JobRecord, ModelRecord, NodeRecord
-from gogrid_desktop.coordinator.store.sql import SqlStore
 from gogrid_desktop.errors import BadInput
 from gogrid_desktop.paths import app_paths
 from gogrid_desktop.protocol.grid import Priority, ShareWith
@@ -38,19 +40,30 @@ app = typer.Typer(help="Run the grid's server, and look after it.", no_args_is_h
 models = typer.Typer(help="The models that the grid serves.", no_args_is_help=True)
 app.add_typer(models, name="models")
 
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the database. Default: the user's own.")]
+DATABASE_VARIABLE = "GOGRID_DATABASE"
+Data = Annotated[
+    str | None,
+    typer.Option(
+        *("--data", "--database"),
+        envvar=DATABASE_VARIABLE,
+        help="Folder of the database, or postgresql://user:password@host/name. Default: the user's own folder.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Context = Annotated[int, typer.Option(help="Longest sequence that the grid offers with the model, in tokens.")]
 DEFAULT_CONTEXT = 4096
 
 
-def _settings(data: Path | None) -> CoordinatorSettings:
-    return CoordinatorSettings(data=data or app_paths().coordinator, key=os.environ.get(KEY_VARIABLE, ""))
+def _settings(data: str | None) -> CoordinatorSettings:
+    key, place = os.environ.get(KEY_VARIABLE, ""), data or ""
+    if "://" in place:
+        return CoordinatorSettings(data=app_paths().coordinator, key=key, database=place)
+    return CoordinatorSettings(data=Path(place) if place else app_paths().coordinator, key=key)
 
 
-def _in_store(data: Path | None, work: Callable[[Tx], T]) -> T:
+def _in_store(data: str | None, work: Callable[[Tx], T]) -> T:
     """Run one transaction on the database, beside a server that may be running. Raises GoGridErrors."""
-    store = SqlStore(_settings(data).database)
+    store = open_store(_settings(data))
 
     async def whole() -> T:
         try:
@@ -80,7 +93,7 @@ def _ago(at: float) -> str:
     return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
 
 
-def _add_models(data: Path | None, files: list[Path], model_id: str, context: int, share: bool) -> list[ModelRecord]:
+def _add_models(data: str | None, files: list[Path], model_id: str, context: int, share: bool) -> list[ModelRecord]:
     known = _in_store(data, lambda tx: tx.find(ModelRecord))
     added = []
     with Progress(*Progress.get_default_columns(), DownloadColumn(), console=Console(stderr=True)) as progress:
@@ -105,12 +118,17 @@ def serve_command(
     starter: Annotated[bool, typer.Option("--starter", help="Offer the starter model.")] = False,
     context: Context = DEFAULT_CONTEXT,
     share: Annotated[bool, typer.Option(help="Let nodes fetch the model files from here.")] = True,
+    replicas_wanted: Annotated[
+        int, typer.Option("--replicas", help="How many processes serve; more than 1 need PostgreSQL.")
+    ] = 1,
+    listen_fd: Annotated[int, typer.Option(hidden=True)] = -1,
     as_json: AsJson = False,
 ) -> None:
     """Serve the grid until stopped."""
-    listening = listen(host, port)
-    log.setup()
     settings = _settings(data)
+    replicas.checked(replicas_wanted, settings.database)
+    listening = listen(host, port) if listen_fd < 0 else socket.socket(fileno=listen_fd)
+    log.setup()
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     with sole_server(settings):
         if files := [*(model or []), *([starter_file()] if starter else [])]:
@@ -121,7 +139,12 @@ def serve_command(
             if as_json:
                 typer.echo(json.dumps({"url": url, "data": str(settings.data)}))
 
-        serve(settings, listening, ready)
+        if replicas_wanted == 1:
+            serve(settings, listening, ready)
+        else:
+            # By the environment, as what it says of the database (a password) is for nobody who lists processes.
+            database = {DATABASE_VARIABLE: settings.database}
+            replicas.serve(replicas_wanted, listening, ["--json"] if as_json else [], {**os.environ, **database})
 
 
 @app.command()

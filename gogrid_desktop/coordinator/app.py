@@ -15,13 +15,17 @@ from fastapi.responses import JSONResponse
 from gogrid_desktop import __version__
 from gogrid_desktop.coordinator.crypto import open_vault
 from gogrid_desktop.coordinator.desk import GridDesk
+from gogrid_desktop.coordinator.front import Front, Refuse, endpoints
 from gogrid_desktop.coordinator.grid import new_grid, remember
+from gogrid_desktop.coordinator.lately import Lately
 from gogrid_desktop.coordinator.limits import BodyLimit
+from gogrid_desktop.coordinator.news import run_hearing, run_telling
 from gogrid_desktop.coordinator.routes import health, nodes, openai, requests
 from gogrid_desktop.coordinator.scheduler import Matchmaker
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
+from gogrid_desktop.coordinator.store.opening import open_store
 from gogrid_desktop.coordinator.store.port import Store
-from gogrid_desktop.coordinator.store.sql import SqlStore
+from gogrid_desktop.coordinator.store.records import NodeRecord
 from gogrid_desktop.coordinator.sweep import run_flushes, run_sweeps, sweep
 from gogrid_desktop.errors import (
     AuthRejected,
@@ -30,12 +34,19 @@ from gogrid_desktop.errors import (
     InviteRejected,
     RateLimited,
     Refused,
+    StorageAway,
     StorageFull,
 )
 
 log = logging.getLogger(__name__)
 
-_STATUS: dict[type[GoGridError], int] = {AuthRejected: 401, InviteRejected: 403, BadInput: 400, StorageFull: 507}
+_STATUS: dict[type[GoGridError], int] = {
+    AuthRejected: 401,
+    InviteRejected: 403,
+    BadInput: 400,
+    StorageFull: 507,
+    StorageAway: 503,
+}
 
 Failed = Callable[[BaseException], None]
 
@@ -48,10 +59,10 @@ def create_app(settings: CoordinatorSettings, store: Store | None = None, failed
     """The application over the database in `settings.data`, or over another store.
 
     `failed` hears of an error that ends the coordinator: at the start, or of one of its tasks. `app.state.desk` is the
-    Desk; `app.state.close()` ends all long calls at once. Raises ConfigError, StorageFull.
+    Desk; `app.state.close()` ends all long calls at once. Raises ConfigError, StorageError.
     """
     vault = open_vault(settings.key, settings.key_file)
-    grid = new_grid(settings, store or SqlStore(settings.database), vault)
+    grid = new_grid(settings, store or open_store(settings), vault)
     matchmaker = Matchmaker(grid)
 
     def close() -> None:
@@ -71,6 +82,8 @@ def create_app(settings: CoordinatorSettings, store: Store | None = None, failed
                 asyncio.create_task(matchmaker.run(), name="matchmaker"),
                 asyncio.create_task(run_sweeps(grid), name="sweep"),
                 asyncio.create_task(run_flushes(grid), name="flush"),
+                asyncio.create_task(run_telling(grid), name="tell"),
+                asyncio.create_task(run_hearing(grid), name="hear"),
             ]
         for task in tasks:
             task.add_done_callback(lambda done: _ended(done, failed))
@@ -84,14 +97,16 @@ def create_app(settings: CoordinatorSettings, store: Store | None = None, failed
     app = FastAPI(title="GoGrid coordinator", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.state.desk = GridDesk(grid)
     app.state.grid = grid
+    app.state.nodes = Lately[str, NodeRecord]()
     app.state.close = close
-    app.include_router(health.router(grid))
-    app.include_router(nodes.router(grid, matchmaker))
-    app.include_router(openai.router(app.state.desk))
-    app.include_router(requests.router(app.state.desk))
+    of_nodes, of_submitters = nodes.router(grid, matchmaker), openai.router(app.state.desk)
+    for router in (health.router(grid), of_nodes, of_submitters, requests.router(app.state.desk)):
+        app.include_router(router)
+    refusals: dict[type[Exception], Refuse] = {GoGridError: _refused, RequestValidationError: _not_understood}
+    for kind, refuse in refusals.items():
+        app.add_exception_handler(kind, refuse)
+    app.add_middleware(Front, endpoints=endpoints(of_nodes, of_submitters), refusals=refusals)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_exception_handler(GoGridError, _refused)
-    app.add_exception_handler(RequestValidationError, _not_understood)
     return app
 
 

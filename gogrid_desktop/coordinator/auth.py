@@ -70,9 +70,9 @@ def enrol(tx: Tx, invite: Invite, now: float) -> Enrolled:
     return Enrolled(node_id=node, node_token=token)
 
 
-def node_of(tx: Tx, token: str, now: float) -> NodeRecord:
-    """The node that a token belongs to. Raises AuthRejected."""
-    found = tx.one(NodeRecord, token_hash=hashed(token))
+def node_of(tx: Tx, token_hash: str, now: float) -> NodeRecord:
+    """The node that a token of this hash belongs to. Raises AuthRejected."""
+    found = tx.one(NodeRecord, token_hash=token_hash)
     if found is None or (found.expires_at is not None and found.expires_at <= now):
         raise AuthRejected("This node's token is wrong or has expired.", "Join the grid again with an invite code.")
     return found
@@ -124,24 +124,32 @@ def revoke_key(tx: Tx, key_id: str, now: float) -> None:
     tx.put(replace(found, revoked_at=found.revoked_at or now))
 
 
-def account_of(tx: Tx, key: str, now: float) -> Account | None:
-    """The account of a key that holds now."""
-    found = tx.one(ApiKeyRecord, hash=hashed(key))
+def account_of(tx: Tx, key_hash: str, now: float) -> Account | None:
+    """The account of a key of this hash that holds now."""
+    found = tx.one(ApiKeyRecord, hash=key_hash)
     if found is None or found.revoked_at is not None or (found.expires_at is not None and found.expires_at <= now):
         return None
     account = tx.one(AccountRecord, id=found.account)
     return None if account is None else Account(account.id, found.id, account.max_priority)
 
 
-def offering(node: NodeRecord, call: LeaseCall) -> NodeRecord:
+def offering(node: NodeRecord, call: LeaseCall, now: float) -> NodeRecord:
     """The node with what its lease call says it can serve."""
-    models = tuple(sorted({*call.models_resident, *call.models_on_disk}))
-    return replace(
+    offer = replace(
         node,
-        models=models,
+        models=tuple(sorted({*call.models_resident, *call.models_on_disk})),
         kinds=call.kinds,
         context=call.context,
         work=call.work,
         share_with=call.share_with,
         groups=call.groups,
     )
+    return node if offer == node else replace(offer, offered_at=now)
+
+
+def offer(tx: Tx, node: NodeRecord, call: LeaseCall, now: float) -> NodeRecord:
+    """Keep what a node's lease call says it can serve. Raises AuthRejected for one that is no longer there."""
+    found = node_of(tx, node.token_hash, now)
+    changed = offering(found, call, now)
+    tx.put(changed)
+    return changed

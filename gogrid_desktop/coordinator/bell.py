@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gogrid_desktop.coordinator.ports import Closing
 
@@ -15,17 +15,22 @@ class Bells:
         self._watches: dict[str, set[BellWatch]] = {}
         self._closed = False
 
-    def watch(self, request: str) -> BellWatch:
-        watch = BellWatch(self, request)
+    def watch(self, request: str, *, ends: bool = False) -> BellWatch:
+        watch = BellWatch(self, request, ends)
         self._watches.setdefault(request, set()).add(watch)
         if self._closed:
             watch.end()
         return watch
 
-    def ring(self, requests: Iterable[str]) -> None:
+    def ring(self, requests: Iterable[str], ended: Collection[str]) -> None:
+        """These requests have changed; of those that are in `ended` a job has ended."""
         for request in requests:
             for watch in self._watches.get(request, ()):
-                watch.wake()
+                if request in ended or not watch.ends:
+                    watch.wake()
+
+    def ring_all(self) -> None:
+        self.ring(self._watches, self._watches)
 
     def close(self) -> None:
         self._closed = True
@@ -41,8 +46,8 @@ class Bells:
 
 
 class BellWatch:
-    def __init__(self, bells: Bells, request: str) -> None:
-        self.request = request
+    def __init__(self, bells: Bells, request: str, ends: bool) -> None:
+        self.request, self.ends = request, ends
         self._bells = bells
         self._rung = asyncio.Event()
         self._ended = False

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from gogrid_desktop.coordinator import auth
 from gogrid_desktop.coordinator.bell import BellWatch
-from gogrid_desktop.coordinator.books import keep
+from gogrid_desktop.coordinator.books import Kept, keep
 from gogrid_desktop.coordinator.grid import Grid
+from gogrid_desktop.coordinator.lately import Lately
 from gogrid_desktop.coordinator.matching import expected_s, place
 from gogrid_desktop.coordinator.ports import (
     Account,
@@ -17,8 +18,14 @@ from gogrid_desktop.coordinator.ports import (
     Submission,
     Unservable,
 )
-from gogrid_desktop.coordinator.store.port import Tx
-from gogrid_desktop.coordinator.store.records import AccountRecord, JobRecord, ModelRecord, RequestRecord
+from gogrid_desktop.coordinator.store.port import Ahead, Tx
+from gogrid_desktop.coordinator.store.records import (
+    AccountRecord,
+    ApiKeyRecord,
+    JobRecord,
+    ModelRecord,
+    RequestRecord,
+)
 from gogrid_desktop.coordinator.texts import body_of, open_text, seal_body
 from gogrid_desktop.core.lease import MAX_DRY_TOKENS, Job, JobError, cancel
 from gogrid_desktop.core.sharing import accounts_served
@@ -28,46 +35,59 @@ from gogrid_desktop.protocol.grid import CatalogueModel, LedgerEntry, ShareWith,
 class GridDesk:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
+        self._accounts: Lately[str, Account | None] = Lately()
+        self._models: Lately[None, tuple[CatalogueModel, ...]] = Lately()
 
     async def account(self, api_key: str) -> Account | None:
-        now = self._grid.now()
-        return await self._grid.store.read(lambda tx: auth.account_of(tx, api_key, now))
+        now, key = self._grid.now(), auth.hashed(api_key)
+
+        async def ask() -> Account | None:
+            ahead = Ahead(ApiKeyRecord, "hash", (key,))
+            return await self._grid.store.read(lambda tx: auth.account_of(tx, key, now), ahead)
+
+        return await self._accounts.get(key, ask)
 
     async def models(self) -> tuple[CatalogueModel, ...]:
-        return catalogue(await self._grid.store.read(lambda tx: tx.find(ModelRecord)))
+        async def ask() -> tuple[CatalogueModel, ...]:
+            return catalogue(await self._grid.store.read(lambda tx: tx.find(ModelRecord)))
 
-    async def submit(self, submission: Submission) -> str:
+        return await self._models.get(None, ask)
+
+    async def submit(self, submission: Submission) -> RequestView:
         grid, now = self._grid, self._grid.now()
 
-        def work(tx: Tx) -> str:
-            return self._earlier(tx, submission) or self._queue(tx, submission, now)
+        def work(tx: Tx) -> RequestView:
+            return self._repeated(tx, submission) or self._queue(tx, submission, now)
 
         if why := await self._unserved(submission, now):
             # A repeat of an answered request needs no node.
-            earlier = await grid.store.read(lambda tx: self._earlier(tx, submission))
+            earlier = await grid.store.read(lambda tx: self._repeated(tx, submission))
             if earlier is None:
                 raise Unservable(why)
             return earlier
-        request = await grid.store.write(work)
-        grid.work.set()
-        return request
+        view = await grid.store.write(work, Ahead(AccountRecord, "id", (submission.account,)))
+        grid.committed(work=True)
+        return view
 
-    def watch(self, request: str) -> BellWatch:
-        return self._grid.bells.watch(request)
+    def watch(self, request: str, *, ends: bool = False) -> BellWatch:
+        return self._grid.bells.watch(request, ends=ends)
 
-    async def view(
-        self, request: str, account: str, after: tuple[int, ...] = (), *, ledger: bool = False
-    ) -> RequestView | None:
+    async def view(self, request: str, account: str, *, ledger: bool = False) -> RequestView | None:
         def work(tx: Tx) -> RequestView | None:
             found = tx.one(RequestRecord, id=request, account=account)
-            if found is None:
-                return None
-            jobs = sorted(tx.find(JobRecord, request=request), key=lambda record: record.position)
-            begins = [*after, *([0] * len(jobs))]
-            choices = tuple(self._choice(tx, record, begins[record.position], ledger) for record in jobs)
-            return RequestView(found.id, found.kind, found.model, found.created_at, choices)
+            return None if found is None else self._view(tx, found, ledger)
 
         return await self._grid.store.read(work)
+
+    async def look(self, view: RequestView, after: tuple[int, ...]) -> RequestView:
+        jobs = [choice.job for choice in view.choices]
+
+        def work(tx: Tx) -> RequestView:
+            records = sorted(tx.find(JobRecord, id=jobs), key=lambda record: record.position)
+            choices = tuple(self._choice(tx, record, after[record.position]) for record in records)
+            return replace(view, choices=choices)
+
+        return await self._grid.store.read(work, Ahead(JobRecord, "id", jobs))
 
     async def touch_reader(self, request: str) -> None:
         self._grid.presence.read(request, self._grid.now())
@@ -75,11 +95,11 @@ class GridDesk:
     async def cancel(self, request: str) -> None:
         now = self._grid.now()
 
-        def work(tx: Tx) -> set[str]:
+        def work(tx: Tx) -> Kept:
             jobs = [record for record in tx.find(JobRecord, request=request) if not record.state.ended]
             return keep(tx, (replace(record, job=cancel(record.job)) for record in jobs), now)
 
-        self._grid.bells.ring(await self._grid.store.write(work))
+        self._grid.committed(await self._grid.store.write(work, Ahead(RequestRecord, "id", (request,))))
 
     async def _unserved(self, submission: Submission, now: float) -> str:
         """Why no node that is known would take this request, in a sentence; "" if one would."""
@@ -100,7 +120,7 @@ class GridDesk:
             return ""
         return f"No machine that serves this model and shares with your account {seen}."
 
-    def _earlier(self, tx: Tx, submission: Submission) -> str | None:
+    def _repeated(self, tx: Tx, submission: Submission) -> RequestView | None:
         """The request that this one repeats. Raises IdempotencyConflict."""
         if submission.idempotency_key is None:
             return None
@@ -110,9 +130,9 @@ class GridDesk:
             return None
         if earlier.body_hash != submission.body_hash:
             raise IdempotencyConflict
-        return earlier.id
+        return self._view(tx, earlier)
 
-    def _queue(self, tx: Tx, submission: Submission, now: float) -> str:
+    def _queue(self, tx: Tx, submission: Submission, now: float) -> RequestView:
         settings = self._grid.settings
         account = tx.one(AccountRecord, id=submission.account)
         if account is None:
@@ -135,6 +155,7 @@ class GridDesk:
             idempotency_key=submission.idempotency_key,
             body_hash=submission.body_hash,
             ended_at=None,
+            left=len(submission.params),
         )
         jobs = [
             JobRecord(
@@ -156,7 +177,13 @@ class GridDesk:
             for position, params in enumerate(submission.params)
         ]
         tx.put(replace(account, next_at=next_at), request, *jobs)
-        return submission.id
+        choices = tuple(self._choice(tx, job, 0) for job in jobs)
+        return RequestView(request.id, request.kind, request.model, now, choices)
+
+    def _view(self, tx: Tx, request: RequestRecord, ledger: bool = False) -> RequestView:
+        jobs = sorted(tx.find(JobRecord, request=request.id), key=lambda record: record.position)
+        choices = tuple(self._choice(tx, record, 0, ledger) for record in jobs)
+        return RequestView(request.id, request.kind, request.model, request.created_at, choices)
 
     def _error(self, record: JobRecord) -> JobError | None:
         error = record.job.error
@@ -164,10 +191,10 @@ class GridDesk:
             return error
         return replace(error, message=self._grid.vault.open(record.refusal).decode())
 
-    def _choice(self, tx: Tx, record: JobRecord, after: int, ledger: bool) -> ChoiceView:
+    def _choice(self, tx: Tx, record: JobRecord, after: int, ledger: bool = False) -> ChoiceView:
         job = record.job
         after = max(0, min(after, job.bytes))
-        chunks = tx.chunks(job.id, after)
+        chunks = tx.chunks(job.id, after) if job.bytes > after else []
         begin = chunks[0].bytes_before if chunks else after
         text = open_text(self._grid.vault, chunks)[after - begin :]
         while text and text[0] & 0xC0 == 0x80:  # `after` points into a character: go on from the next one

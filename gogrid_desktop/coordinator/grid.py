@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gogrid_desktop.coordinator.bell import Bells
+from gogrid_desktop.coordinator.books import NOTHING, Kept
 from gogrid_desktop.coordinator.crypto import Vault
+from gogrid_desktop.coordinator.news import News
 from gogrid_desktop.coordinator.presence import Presence
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
 from gogrid_desktop.coordinator.store.port import Store, Tx
@@ -17,7 +19,10 @@ from gogrid_desktop.coordinator.store.records import MetaRecord, NodeRecord
 
 @dataclass(slots=True)
 class Grid:
-    """`work`: set when a job may be had that could not be had before. `swept_at`: of the last sweep that succeeded."""
+    """`work`: set when a job may be had that could not be had before. `swept_at`: of the last sweep that succeeded.
+
+    `news`: what other replicas have not been told yet.
+    """
 
     settings: CoordinatorSettings
     store: Store
@@ -27,14 +32,24 @@ class Grid:
     work: asyncio.Event = field(default_factory=asyncio.Event)
     jitter: Callable[[], float] = secrets.SystemRandom().random
     swept_at: float = 0.0
+    news: News = field(default_factory=News)
 
     def now(self) -> float:
-        return self.settings.clock()
+        """Seconds since the epoch, by the database's clock."""
+        return (self.settings.clock or self.store.clock)()
+
+    def committed(self, kept: Kept = NOTHING, *, work: bool = False) -> None:
+        """This was committed here; `work`: so that a job may be had now. Wakes everybody whom it concerns."""
+        self.bells.ring(kept.changed, kept.ended)
+        if work:
+            self.work.set()
+        self.news.add(kept, work=work)
 
 
 def new_grid(settings: CoordinatorSettings, store: Store, vault: Vault) -> Grid:
     """A grid that remembers nobody yet."""
-    return Grid(settings, store, vault, Presence(settings.clock(), settings.node_known_s))
+    clock = settings.clock or store.clock
+    return Grid(settings, store, vault, Presence(clock(), settings.node_known_s))
 
 
 async def remember(grid: Grid) -> None:
@@ -48,4 +63,4 @@ async def remember(grid: Grid) -> None:
             grid.vault.check(meta.key_check)
         return tx.find(NodeRecord)
 
-    grid.presence.load(await grid.store.write(first_look))
+    grid.presence.learn(await grid.store.write(first_look))

@@ -116,19 +116,23 @@ class Desk(Protocol):
 
     async def models(self) -> tuple[CatalogueModel, ...]: ...
 
-    async def submit(self, submission: Submission) -> str:
-        """Queue it and return the request's id: another one's where the idempotency key repeats an equal body.
+    async def submit(self, submission: Submission) -> RequestView:
+        """Queue it and return how it stands: another one's where the idempotency key repeats an equal body.
 
-        Raises Unservable, IdempotencyConflict, errors.StorageFull.
+        Raises Unservable, IdempotencyConflict, errors.StorageError.
         """
         ...
 
-    def watch(self, request: str) -> Watch: ...
+    def watch(self, request: str, *, ends: bool = False) -> Watch:
+        """`ends`: wakes only when one of its choices may have ended."""
+        ...
 
-    async def view(
-        self, request: str, account: str, after: tuple[int, ...] = (), *, ledger: bool = False
-    ) -> RequestView | None:
-        """The request as committed, text from byte `after[i]` of choice i on. None if it is not this account's."""
+    async def view(self, request: str, account: str, *, ledger: bool = False) -> RequestView | None:
+        """The request as committed, with all its text. None if it is not this account's."""
+        ...
+
+    async def look(self, view: RequestView, after: tuple[int, ...]) -> RequestView:
+        """The same request as it is now, text from byte `after[i]` of choice i on."""
         ...
 
     async def touch_reader(self, request: str) -> None:

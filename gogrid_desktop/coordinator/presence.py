@@ -1,7 +1,7 @@
-"""Who was heard of lately: nodes, the leases they hold, their polls, readers of answers.
+"""Who was heard of lately: nodes, what they said of themselves, readers of answers.
 
-This changes with every heartbeat, so it lives in memory; the database hears of it once a second. After a restart all
-leases count as held since then: a coordinator's absence is nobody's fault.
+This changes with every heartbeat, so it lives in memory; the database hears of it once a second, and with it all other
+replicas. After a start nobody counts as silent for a while: a coordinator's absence is nobody's fault.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gogrid_desktop.coordinator.store.records import NodeRecord
-from gogrid_desktop.core.lease import Lease
 from gogrid_desktop.protocol.grid import LEASE_S, REPORTS_PER_S, JobKind, NodeState, Priority
 
 
@@ -18,10 +17,21 @@ from gogrid_desktop.protocol.grid import LEASE_S, REPORTS_PER_S, JobKind, NodeSt
 class _Node:
     record: NodeRecord
     last_seen: float
-    polls: list[str] = field(default_factory=list)
     tokens: float = REPORTS_PER_S
     counted_at: float = 0.0
     state: NodeState = field(default_factory=NodeState)
+
+
+@dataclass(slots=True)
+class Unsaid:
+    """What the database has not heard yet: when nodes called, when they reported, when requests were read."""
+
+    nodes: dict[str, float] = field(default_factory=dict)
+    reports: dict[str, float] = field(default_factory=dict)
+    readers: dict[str, float] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.nodes or self.reports or self.readers)
 
 
 class Presence:
@@ -29,19 +39,25 @@ class Presence:
         self._since = now
         self._known_s = known_s
         self._nodes: dict[str, _Node] = {}
-        self._held: dict[str, float] = {}
-        self._dirty_nodes: dict[str, float] = {}
-        self._dirty_readers: dict[str, float] = {}
+        self._unsaid = Unsaid()
 
-    def load(self, nodes: Iterable[NodeRecord]) -> None:
-        """What the database knows of nodes, at the start."""
-        self._nodes = {node.id: _Node(node, node.last_seen) for node in nodes}
+    def learn(self, nodes: Iterable[NodeRecord]) -> None:
+        """What the database knows of nodes: all of them at the start, later those whose offer changed."""
+        for record in nodes:
+            node = self._nodes.setdefault(record.id, _Node(record, record.last_seen))
+            node.record = record
+
+    def heard(self, last_seen: Mapping[str, float]) -> None:
+        """When nodes called, here or elsewhere."""
+        for id, at in last_seen.items():
+            if node := self._nodes.get(id):
+                node.last_seen = max(node.last_seen, at)
 
     def saw(self, record: NodeRecord, now: float) -> None:
         """A call of this node, with what the database has of it."""
         node = self._nodes.setdefault(record.id, _Node(record, now))
         node.record, node.last_seen = record, now
-        self._dirty_nodes[record.id] = now
+        self._unsaid.nodes[record.id] = now
 
     def allow_report(self, node: str, now: float) -> bool:
         """Count a report; False if the node has used up `REPORTS_PER_S`."""
@@ -53,39 +69,27 @@ class Presence:
         entry.tokens -= 1
         return True
 
-    def polled(self, node: str, poll: str) -> None:
-        """This poll is now the node's newest."""
-        polls = self._nodes[node].polls
-        if poll not in polls:
-            polls.append(poll)
-            del polls[:-16]
-
-    def reported(self, node: str, state: NodeState, held: Iterable[str], now: float) -> None:
+    def reported(self, node: str, state: NodeState, now: float) -> None:
         self._nodes[node].state = state
-        for lease in held:
-            self._held[lease] = now
+        self._unsaid.reports[node] = now
 
-    def polls_not_older(self, node: str, than: str) -> frozenset[str]:
-        """The node's polls from `than` on. A poll that was not seen yet is the newest."""
-        polls = self._nodes[node].polls
-        return frozenset(polls[polls.index(than) :]) if than in polls else frozenset({than})
-
-    def is_silent(self, lease: Lease, now: float) -> bool:
-        """Whether no report has held the lease for `LEASE_S`."""
-        return now - max(self._held.get(lease.id, 0.0), lease.granted_at, self._since) > LEASE_S
-
-    def forget_all_but(self, leases: set[str]) -> None:
-        for gone in self._held.keys() - leases:
-            del self._held[gone]
+    def may_judge(self, now: float) -> bool:
+        """Whether we were there for so long that silence means something."""
+        return now - self._since > LEASE_S
 
     def shift(self, gap_s: float, now: float) -> None:
-        """The process was away, or the clock was set: leases count as held from now."""
+        """Nobody was there, or the clock was set: all begins anew."""
         self._since = now
-        self._held = {lease: at + gap_s for lease, at in self._held.items()}
+        for node in self._nodes.values():
+            node.last_seen += gap_s
 
     def known(self, now: float) -> list[NodeRecord]:
         """Nodes whose last call is not long ago."""
         return [node.record for node in self._nodes.values() if now - node.last_seen <= self._known_s]
+
+    def calling(self, now: float, within_s: float) -> list[NodeRecord]:
+        """Nodes whose last call is not longer ago than that."""
+        return [node.record for node in self._nodes.values() if now - node.last_seen <= within_s]
 
     def serving(self, model: str, kind: JobKind, priority: Priority, now: float) -> list[NodeRecord]:
         """Known nodes that take such jobs, though perhaps not from everyone."""
@@ -93,15 +97,16 @@ class Presence:
 
     def read(self, request: str, now: float) -> None:
         """A reader of this request is there."""
-        self._dirty_readers[request] = now
+        self._unsaid.readers[request] = now
 
-    def take_dirty(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
-        """What the database has not heard yet: when nodes were seen and requests read."""
-        taken = self._dirty_nodes, self._dirty_readers
-        self._dirty_nodes, self._dirty_readers = {}, {}
+    def take_unsaid(self) -> Unsaid:
+        """What the database has not heard yet. It counts as said."""
+        taken, self._unsaid = self._unsaid, Unsaid()
         return taken
 
-    def put_back(self, nodes: Mapping[str, float], readers: Mapping[str, float]) -> None:
+    def put_back(self, unsaid: Unsaid) -> None:
         """The database could not take it."""
-        self._dirty_nodes = {**nodes, **self._dirty_nodes}
-        self._dirty_readers = {**readers, **self._dirty_readers}
+        now = self._unsaid
+        self._unsaid = Unsaid(
+            {**unsaid.nodes, **now.nodes}, {**unsaid.reports, **now.reports}, {**unsaid.readers, **now.readers}
+        )

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gogrid_desktop.coordinator.ports import Account, Desk, IdempotencyConflict, Unservable
-from gogrid_desktop.errors import GoGridError, StorageFull
+from gogrid_desktop.errors import GoGridError, StorageError, StorageFull
 from gogrid_desktop.protocol.openai import ErrorDetail
 
 log = logging.getLogger(__name__)
@@ -90,31 +90,36 @@ def _converted(error: Exception) -> ApiError:
                 "This Idempotency-Key was used with another body. Send the same body, or a new key.",
                 param="Idempotency-Key",
             )
-        case StorageFull():
-            return ApiError(503, "storage_full", str(error), headers={"Retry-After": str(STORAGE_RETRY_S)})
+        case StorageError():
+            code = "storage_full" if isinstance(error, StorageFull) else "storage_away"
+            return ApiError(503, code, str(error), headers={"Retry-After": str(STORAGE_RETRY_S)})
         case _:
             log.error("a request of a submitter failed", exc_info=error)
             return internal_error()
 
 
+def faced(inner: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """The same, but every answer carries `X-GoGrid-Request`, and every refusal is OpenAI's error object."""
+
+    async def handle(request: Request) -> Response:
+        request.state.grid_request = f"req-{uuid4().hex}"
+        try:
+            response = await inner(request)
+        except ClientDisconnect:
+            response = Response(status_code=CLIENT_GONE)
+        except Exception as error:  # noqa: BLE001 - the boundary of a request; _converted logs the unforeseen
+            response = _converted(error).response()
+        response.headers[REQUEST_HEADER] = request.state.grid_request
+        return response
+
+    return handle
+
+
 class FaceRoute(APIRoute):
-    """A route whose every answer carries `X-GoGrid-Request`, and whose every refusal is OpenAI's error object."""
+    """A route of the face to submitters."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            request.state.grid_request = f"req-{uuid4().hex}"
-            try:
-                response = await inner(request)
-            except ClientDisconnect:
-                response = Response(status_code=CLIENT_GONE)
-            except Exception as error:  # noqa: BLE001 - the boundary of a request; _converted logs the unforeseen
-                response = _converted(error).response()
-            response.headers[REQUEST_HEADER] = request.state.grid_request
-            return response
-
-        return handle
+        return faced(super().get_route_handler())
 
 
 async def caller(desk: Desk, request: Request) -> Account:

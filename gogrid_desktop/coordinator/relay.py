@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from gogrid_desktop.coordinator import sse
 from gogrid_desktop.coordinator.cursor import Cursor, Piece, failure
-from gogrid_desktop.coordinator.ports import Closing, Desk
-from gogrid_desktop.coordinator.refusal import CLIENT_GONE, ApiError, internal_error, no_such_request, stopping
+from gogrid_desktop.coordinator.ports import Closing, Desk, RequestView
+from gogrid_desktop.coordinator.refusal import CLIENT_GONE, ApiError, internal_error, stopping
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +34,23 @@ TICK_S = 5.0
 STATUS_TICKS = 2
 
 
-async def follow(desk: Desk, request: str, account: str, cursor: Cursor, tick_s: float = TICK_S) -> Steps:
+async def follow(
+    desk: Desk, view: RequestView, cursor: Cursor, tick_s: float = TICK_S, *, whole: bool = False
+) -> Steps:
     """Pieces of the request from `cursor` on until its end; an empty tuple every `tick_s`, when the reader is renewed.
 
-    Raises ApiError when the request is not this account's, failed, was cancelled, expired, or lost its text, and
-    when the coordinator stops. When one choice fails the others are cancelled: no whole answer can come of them.
+    `whole`: nobody wants pieces before the end. Raises ApiError when the request failed, was cancelled, expired, or
+    lost its text, and when the coordinator stops. When one choice fails the others are cancelled: no whole answer can
+    come of them.
     """
     now = asyncio.get_running_loop().time
-    watch = desk.watch(request)
+    request = view.id
+    watch = desk.watch(request, ends=whole)
     try:
         await desk.touch_reader(request)
         tick_at = now() + tick_s
         while True:
-            view = await desk.view(request, account, cursor.sent)
-            if view is None:
-                raise no_such_request(request)
+            view = await desk.look(view, cursor.sent)
             cursor, pieces = cursor.advance(view)
             if pieces:
                 yield pieces

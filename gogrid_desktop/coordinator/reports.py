@@ -6,13 +6,13 @@ import logging
 import math
 from dataclasses import dataclass, field, replace
 
-from gogrid_desktop.coordinator.books import keep
+from gogrid_desktop.coordinator.books import NOTHING, Kept, ending, keep
 from gogrid_desktop.coordinator.grid import Grid
-from gogrid_desktop.coordinator.store.port import Tx
+from gogrid_desktop.coordinator.store.port import Ahead, Tx
 from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, ModelRecord, VerdictRecord
 from gogrid_desktop.coordinator.texts import chunk_record
 from gogrid_desktop.core import lease as core
-from gogrid_desktop.core.lease import JobState, Verdict, hear, job_of, unarrived
+from gogrid_desktop.core.lease import JobState, Verdict, hear, job_of, poll_before, unarrived
 from gogrid_desktop.protocol.grid import (
     Complete,
     Fault,
@@ -42,40 +42,41 @@ class _Judged:
 
 
 async def take(grid: Grid, node: str, report: Report) -> Reported:
-    """Verdicts for every lease that the report names or holds. Raises StorageFull; then nothing was taken."""
+    """Verdicts for every lease that the report names or holds. Raises StorageError; then nothing was taken."""
     now = grid.now()
-    open_polls = grid.presence.polls_not_older(node, report.poll)
 
     def judge(tx: Tx) -> _Judged:
-        return _judge(grid, tx, node, report, open_polls, now)
+        return _judge(grid, tx, node, report, now)
 
-    def write(tx: Tx) -> tuple[_Judged, set[str]]:
+    def write(tx: Tx) -> tuple[_Judged, Kept]:
         judged = judge(tx)
-        touched = keep(tx, judged.jobs.values(), now)
+        kept = keep(tx, judged.jobs.values(), now)
         tx.put(*judged.chunks, *judged.remembered)
-        return judged, touched
+        return judged, kept
 
-    judged, touched = _Judged(), set[str]()
+    named = {one.lease for one in report.leases} | set(report.held)
+    ahead = [Ahead(JobRecord, "leased_to", (node,)), Ahead(VerdictRecord, "lease", named)]
+    judged, kept = _Judged(), NOTHING
     if not report.leases:  # most heartbeats change nothing: spare them the writer
-        judged = await grid.store.read(judge)
+        judged = await grid.store.read(judge, *ahead)
     if report.leases or judged.jobs:
-        judged, touched = await grid.store.write(write)
+        ends = ending(job_of(one.lease) for one in report.leases if one.end is not None)
+        judged, kept = await grid.store.write(write, ends, *ahead)
     for one in report.leases:
         if isinstance(one.end, Fault):  # not its message, which may quote the prompt
             log.warning("%s reports a %s fault under lease %s", node, one.end.kind.value, one.lease)
-    live = [one.lease for one in judged.verdicts.values() if one.verdict is Verdict.RENEWED]
-    grid.presence.reported(node, report.state, live, now)
-    grid.bells.ring(touched)
-    if any(record.state is JobState.QUEUED for record in judged.jobs.values()):
-        grid.work.set()
+    grid.presence.reported(node, report.state, now)
+    grid.committed(kept, work=any(record.state is JobState.QUEUED for record in judged.jobs.values()))
     return Reported(verdicts=tuple(judged.verdicts.values()))
 
 
-def _judge(grid: Grid, tx: Tx, node: str, report: Report, open_polls: frozenset[str], now: float) -> _Judged:
+def _judge(grid: Grid, tx: Tx, node: str, report: Report, now: float) -> _Judged:
     judged = _Judged()
     said: dict[str, LeaseReport | None] = {**dict.fromkeys(report.held), **{one.lease: one for one in report.leases}}
     past = {one.lease: one for one in tx.find(VerdictRecord, lease=said, node=node)} if said else {}
-    jobs = {one.id: one for one in tx.find(JobRecord, id={job_of(one) for one in said})} if said else {}
+    jobs = {one.id: one for one in tx.find(JobRecord, leased_to=node)}
+    if late := {job_of(one) for one in said} - jobs.keys():
+        jobs |= {one.id: one for one in tx.find(JobRecord, id=late)}
     for lease_id, one in said.items():
         record = jobs.get(job_of(lease_id))
         if (before := past.get(lease_id)) is not None:
@@ -86,9 +87,9 @@ def _judge(grid: Grid, tx: Tx, node: str, report: Report, open_polls: frozenset[
         else:
             one = one or LeaseReport(lease=lease_id, fence=record.job.fence)  # held, and nothing to say of it
             jobs[record.id] = _hear(grid, judged, _said(tx, node, record, one), record, one, now)
-    for record in tx.find(JobRecord, leased_to=node):
+    for record in jobs.values():
         lease = record.job.lease
-        if lease and lease.id not in said and lease.poll not in open_polls:
+        if lease and record.leased_to == node and lease.id not in said and poll_before(lease.poll, report.poll):
             judged.jobs[record.id] = replace(record, job=unarrived(record.job))
     return judged
 

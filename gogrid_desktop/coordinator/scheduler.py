@@ -1,8 +1,7 @@
 """The matchmaker: one task that serves all waiting lease calls together, in one transaction.
 
-It is woken by whatever may bring a call and a job together, looks first without a lock, and writes only when it has
-something to give out. A call whose connection has gone may still be given a lease; the node's next report, which does
-not hold it, brings the job back.
+It is woken by whatever may bring a call and a job together. A call whose connection has gone may still be given a
+lease; the node's next report, which does not hold it, brings the job back.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from gogrid_desktop.coordinator.store.records import AccountRecord, JobRecord, N
 from gogrid_desktop.coordinator.texts import open_body, open_ids
 from gogrid_desktop.core.lease import grant
 from gogrid_desktop.core.sharing import accounts_served
-from gogrid_desktop.errors import StorageFull
+from gogrid_desktop.errors import StorageError
 from gogrid_desktop.protocol.grid import NO_ACCOUNT, NO_GROUP, Have, Job, Lease, LeaseCall, Leases, ShareWith, Work
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,6 @@ class Matchmaker:
         leaving = asyncio.create_task(gone, name="lease call: connection")
         self._answer(self._waiting.get(node.id), Leases(none_because={"newer_poll": 1}))
         self._waiting[node.id] = poll
-        self._grid.presence.polled(node.id, call.poll)
         self._grid.work.set()
         try:
             if not self._closed:
@@ -87,7 +85,7 @@ class Matchmaker:
             async with self._round:
                 try:
                     await self._serve()
-                except StorageFull as error:
+                except StorageError as error:
                     log.warning("no lease can be given out: %s", error)
                     await asyncio.sleep(LOOK_S)
 
@@ -104,25 +102,26 @@ class Matchmaker:
         for poll in polls.values():
             poll.tried = True
         grid, now = self._grid, self._grid.now()
-        serving = [node for node in grid.presence.known(now) if now - node.last_seen <= SERVING_S]
-        if not await grid.store.read(lambda tx: _match(tx, polls, serving, now)):
-            return
+        serving = grid.presence.calling(now, SERVING_S)
 
         def claim(tx: Tx) -> dict[str, list[Lease]]:
+            matched = _match(tx, polls, serving, now)
+            leased = [replace(record, job=grant(record.job, to.node, to.poll, now)) for record, to in matched]
+            tx.put(*leased)
+            asked = {record.request for record in leased}
+            requests = {one.id: one for one in tx.find(RequestRecord, id=asked)} if asked else {}
             given: dict[str, list[Lease]] = {}
-            for record, offer in _match(tx, polls, serving, now):
-                leased = replace(record, job=grant(record.job, offer.node, offer.poll, now))
-                tx.put(leased)
-                given.setdefault(offer.node, []).append(self._wire(tx, leased))
+            for record, (_, to) in zip(leased, matched, strict=True):
+                given.setdefault(to.node, []).append(self._wire(tx, record, requests[record.request]))
             return given
 
         for node, leases in (await grid.store.write(claim)).items():
             self._answer(polls[node], Leases(leases=tuple(leases)))
 
-    def _wire(self, tx: Tx, record: JobRecord) -> Lease:
-        job, request = record.job, tx.one(RequestRecord, id=record.request)
-        if request is None or request.body is None or job.lease is None:
-            raise LookupError(f"job {job.id} has no request to be leased with")
+    def _wire(self, tx: Tx, record: JobRecord, request: RequestRecord) -> Lease:
+        job = record.job
+        if request.body is None or job.lease is None:
+            raise LookupError(f"job {job.id} has no text to be leased with")
         body = open_body(self._grid.vault, request.body)
         return Lease(
             id=job.lease.id,
@@ -141,7 +140,7 @@ class Matchmaker:
                 prefix_salt=self._grid.vault.salt(request.account, int(self._grid.now() // 86_400)),
                 prompt_tokens=job.prompt_tokens,
                 prompt_hash=job.prompt_hash,
-                token_ids=open_ids(self._grid.vault, tx.chunks(job.id)),
+                token_ids=open_ids(self._grid.vault, tx.chunks(job.id)) if job.tokens else (),
                 have=Have(tokens=job.tokens, bytes=job.bytes),
             ),
         )
@@ -204,15 +203,9 @@ def _offer(poll: _Poll, running: int, alone: bool, groups_of: Mapping[str, tuple
 
 def _match(tx: Tx, polls: dict[str, _Poll], serving: list[NodeRecord], now: float) -> list[tuple[JobRecord, Offer]]:
     """What to give out now. `serving`: nodes that could take a job instead of one to avoid."""
-    running: Counter[str] = Counter()
-    alone: set[str] = set()
-    for record in tx.find(JobRecord, leased_to=list(polls)):
-        if record.job.lease:
-            running[record.job.lease.node] += 1
-            if record.job.lease.alone:
-                alone.add(record.job.lease.node)
+    load = tx.load(polls)
     groups_of = _groups_of(tx, [*(poll.call for poll in polls.values()), *serving])
-    offers = [_offer(poll, running[node], node in alone, groups_of) for node, poll in polls.items()]
+    offers = [_offer(poll, *load.get(node, (0, False)), groups_of) for node, poll in polls.items()]
     others = [(node, _accounts(node, node.account, groups_of)) for node in serving]
 
     def elsewhere(record: JobRecord) -> bool:

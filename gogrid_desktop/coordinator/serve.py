@@ -37,7 +37,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def sole_server(settings: CoordinatorSettings) -> Iterator[None]:
-    """Hold the folder: heartbeats live in one process's memory. Raises GoGridError if another process serves it."""
+    """Hold the folder of a file database, which one process serves. Raises GoGridError if another one does."""
+    if settings.database:
+        yield
+        return
     private_dir(settings.data)
     lock = FileLock(settings.lock_file)
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Seconds since the epoch. The coordinator's clock is the grid's only clock; it runs on the machine of the database.
+#: Seconds since the epoch. The database's clock is the grid's only clock.
 Clock = Callable[[], float]
 
 
@@ -15,11 +14,13 @@ Clock = Callable[[], float]
 class CoordinatorSettings:
     """`data`: folder of the database and the key. `key`: keys for the texts, newest first, instead of the key file.
 
+    `database`: where it is, `postgresql://...`; "" for the file in `data`. `clock`: for tests; else its own.
     `text_kept_s`: how long the text of a finished request stays. `max_body_bytes`: largest body that is read.
     """
 
     data: Path
     key: str = ""
+    database: str = ""
     text_kept_s: float = 600.0
     verdicts_kept_s: float = 86_400.0
     node_known_s: float = 900.0
@@ -27,10 +28,11 @@ class CoordinatorSettings:
     reader_grace_with_key_s: float = 600.0
     max_wait_s: float = 30.0
     max_body_bytes: int = 16 * 2**20
-    clock: Clock = time.time
+    clock: Clock | None = None
 
     @property
-    def database(self) -> Path:
+    def file(self) -> Path:
+        """The database where it is a file."""
         return self.data / "grid.sqlite3"
 
     @property

@@ -1,23 +1,23 @@
 """The sweep, every 2 s: silent leases, passed deadlines, readers who left, texts whose time is over.
 
 A sweep that finds the last one too long ago, or in the future, moves every time by that gap and expires nothing: that
-the coordinator was away, or its clock was set, is nobody's fault.
+the coordinator was away, or its clock was set, is nobody's fault. Every replica sweeps: what one has found is locked,
+and looked at again, before it is changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from dataclasses import dataclass, replace
 
-from gogrid_desktop.coordinator.books import keep
+from gogrid_desktop.coordinator.books import NOTHING, Kept, keep
 from gogrid_desktop.coordinator.grid import Grid
 from gogrid_desktop.coordinator.store.port import Tx
-from gogrid_desktop.coordinator.store.records import JobRecord, MetaRecord
-from gogrid_desktop.core.lease import JobState, cancel, expire, pass_deadline, shift
-from gogrid_desktop.errors import StorageFull
-from gogrid_desktop.protocol.grid import SWEEP_S
+from gogrid_desktop.coordinator.store.records import JobRecord, MetaRecord, NodeRecord, RequestRecord
+from gogrid_desktop.core.lease import cancel, expire, pass_deadline
+from gogrid_desktop.errors import StorageError
+from gogrid_desktop.protocol.grid import LEASE_S, SWEEP_S
 
 log = logging.getLogger(__name__)
 
@@ -28,80 +28,83 @@ GAP_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """`gap_s`: by how much times were moved. `touched`: requests that changed. `live`: leases that go on."""
+    """`gap_s`: by how much times were moved. `kept`: what changed. `seen`, `offers`: of nodes, lately."""
 
     gap_s: float
-    touched: frozenset[str]
-    live: frozenset[str]
+    kept: Kept
+    seen: dict[str, float]
+    offers: tuple[NodeRecord, ...]
 
 
 async def sweep(grid: Grid) -> Swept:
-    """One round. Raises StorageFull; then nothing was changed."""
+    """One round. Raises StorageError; then nothing was changed."""
     now = grid.now()
-    nodes, readers = grid.presence.take_dirty()
+    unsaid = grid.presence.take_unsaid()
+    judges = grid.presence.may_judge(now)
 
     def work(tx: Tx) -> Swept:
-        tx.touch(nodes, readers)
-        return _sweep(grid, tx, now)
+        tx.touch(unsaid.nodes, unsaid.reports, unsaid.readers)
+        gap_s, kept = _sweep(grid, tx, now, judges)
+        since = now - 2 * GAP_S
+        return Swept(gap_s, kept, tx.seen(since), tuple(tx.offered(since)))
 
     try:
         swept = await grid.store.write(work)
-    except StorageFull:
-        grid.presence.put_back(nodes, readers)
+    except StorageError:
+        grid.presence.put_back(unsaid)
         raise
     if swept.gap_s:
         log.warning("no sweep for %.1f s; leases and deadlines were moved", swept.gap_s)
         grid.presence.shift(swept.gap_s, now)
-    grid.presence.forget_all_but(set(swept.live))
+    grid.presence.learn(swept.offers)
+    grid.presence.heard(swept.seen)
     grid.swept_at = now
-    grid.bells.ring(swept.touched)
-    if swept.touched or swept.gap_s:
-        grid.work.set()
+    grid.committed(swept.kept, work=bool(swept.kept.changed or swept.gap_s))
     return swept
 
 
-def _sweep(grid: Grid, tx: Tx, now: float) -> Swept:
+def _sweep(grid: Grid, tx: Tx, now: float, judges: bool) -> tuple[float, Kept]:
+    """By how much times were moved, and what changed."""
     meta = tx.one(MetaRecord, id="grid")
     if meta is None:
         raise LookupError("the database has lost its meta row")
     before = now if meta.swept_at is None else meta.swept_at
     tx.put(replace(meta, swept_at=now))
-    leased = tx.leased()
-    live = {record.job.lease.id for record in leased if record.job.lease}
-    if not 0 <= now - before <= GAP_S:
-        _shift(tx, now - before)
-        return Swept(now - before, frozenset(), frozenset(live))
+    if abs(now - before) > GAP_S:  # replicas differ by some ms in what they take the database's time for
+        tx.shift(now - before)
+        return now - before, NOTHING
+    silent = tx.silent(now - LEASE_S) if judges else []
+    silenced = {record.id: record.job.lease for record in silent}
+    found = {record.id: record.request for record in [*silent, *tx.overdue(now)]}
+    unread = {request.id for request in tx.unread(now)}
+    # Requests before jobs, as everybody locks them.
+    requests = tx.find(RequestRecord, id={*unread, *found.values()}) if unread or found else []
+    left = {one.id for one in requests if one.ended_at is None and one.reader_at + one.reader_grace_s < now}
+    jobs = [*(tx.find(JobRecord, id=found) if found else ()), *(tx.find(JobRecord, request=left) if left else ())]
+    changed: list[JobRecord] = []
+    for record in {one.id: one for one in jobs}.values():
+        job = record.job
+        if record.id in silenced and silenced[record.id] == job.lease:
+            job = expire(job, now, grid.jitter())
+        if job.deadline < now:
+            job = pass_deadline(job)
+        if record.request in left:
+            job = cancel(job)
+        if job != record.job:
+            changed.append(replace(record, job=job))
+    kept = keep(tx, changed, now)
     settings = grid.settings
-    changed: dict[str, JobRecord] = {}
-    for record in leased:
-        lease = record.job.lease
-        if lease and grid.presence.is_silent(lease, now):
-            changed[record.id] = replace(record, job=expire(record.job, now, grid.jitter()))
-            live.discard(lease.id)
-    for record in tx.overdue(now):
-        changed[record.id] = replace(record, job=pass_deadline(changed.get(record.id, record).job))
-    if unread := {request.id for request in tx.unread(now)}:
-        for record in tx.find(JobRecord, request=unread):
-            changed[record.id] = replace(record, job=cancel(changed.get(record.id, record).job))
-    touched = keep(tx, changed.values(), now)
     tx.purge(now - settings.text_kept_s, now - settings.verdicts_kept_s)
-    return Swept(0.0, frozenset(touched), frozenset(live))
-
-
-def _shift(tx: Tx, gap_s: float) -> None:
-    unfinished = tx.find(JobRecord, state=[JobState.QUEUED, JobState.LEASED])
-    tx.put(*(replace(record, job=shift(record.job, gap_s)) for record in unfinished))
-    unfinished_requests = tx.unread(math.inf)
-    tx.put(*(replace(request, reader_at=request.reader_at + gap_s) for request in unfinished_requests))
+    return 0.0, kept
 
 
 async def run_sweeps(grid: Grid) -> None:
-    """Sweep until cancelled. A full disk is waited out."""
+    """Sweep until cancelled. A full disk, or a database that is away, is waited out."""
     while True:
         await asyncio.sleep(SWEEP_S)
         try:
             await sweep(grid)
-        except StorageFull as error:
+        except StorageError as error:
             log.warning("the sweep was put off: %s", error)
 
 
@@ -109,10 +112,10 @@ async def run_flushes(grid: Grid) -> None:
     """Tell the database once a second whom we saw, until cancelled."""
     while True:
         await asyncio.sleep(FLUSH_S)
-        nodes, readers = grid.presence.take_dirty()
-        if not (nodes or readers):
+        unsaid = grid.presence.take_unsaid()
+        if not unsaid:
             continue
         try:
-            await grid.store.write(lambda tx, seen=nodes, read=readers: tx.touch(seen, read))  # type: ignore[misc]
-        except StorageFull:
-            grid.presence.put_back(nodes, readers)
+            await grid.store.write(lambda tx, it=unsaid: tx.touch(it.nodes, it.reports, it.readers))  # type: ignore[misc]
+        except StorageError:
+            grid.presence.put_back(unsaid)

@@ -184,13 +184,30 @@ class Heard:
 def grant(job: Job, node: str, poll: str, now: float) -> Job:
     """Lease a queued job to a node under the next fence."""
     fence = job.fence + 1
-    lease = Lease(f"{job.id}.{fence}", node, poll, now, job.tokens, job.suspect)
+    lease = Lease(lease_id(job.id, fence), node, poll, now, job.tokens, job.suspect)
     return replace(job, state=JobState.LEASED, fence=fence, lease=lease)
+
+
+def lease_id(job_id: str, fence: int) -> str:
+    """The id of the lease of a job under a fence."""
+    return f"{job_id}.{fence}"
 
 
 def job_of(lease_id: str) -> str:
     """The id of the job that a lease id belongs to."""
     return lease_id.rpartition(".")[0]
+
+
+def poll_before(poll: str, other: str) -> bool:
+    """Whether a node's lease call came before another one: polls are `start.number`, the number grows with each call.
+
+    Of two starts of a node the one that is not the other's is over. A node that has no call open has closed them all.
+    """
+    start, _, number = poll.rpartition(".")
+    other_start, _, other_number = other.rpartition(".")
+    if start == other_start and number.isdecimal() and other_number.isdecimal():
+        return int(number) < int(other_number)
+    return poll != other
 
 
 def hear(job: Job, said: Said, now: float, jitter: float) -> Heard:

@@ -175,7 +175,9 @@ class Enrolled(Wire):
 
 
 class LeaseCall(Wire):
-    """Body of `POST /grid/v1/leases?wait=25`. `poll` is fresh for each call; a newer poll closes the older.
+    """Body of `POST /grid/v1/leases?wait=25`. `poll` is `start.number`: fresh for each start of the node, and growing.
+
+    A newer poll closes the older.
 
     `work`: what is ever taken here. `work_free`: how many more jobs of it now; what is not named fills the slots.
     `share_with` and `groups`: whose jobs are taken. These four are sent only where they limit something, so that a

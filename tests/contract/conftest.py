@@ -12,12 +12,20 @@ from gogrid_desktop.coordinator.crypto import Vault
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
 from gogrid_desktop.coordinator.store.memory import MemoryStore
 from gogrid_desktop.coordinator.store.port import Store
-from gogrid_desktop.coordinator.store.sql import SqlStore
+from gogrid_desktop.coordinator.store.postgres import PostgresStore
+from gogrid_desktop.coordinator.store.sqlite import SqliteStore
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    it: Store = MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "data" / "grid.sqlite3")
+    it: Store
+    match request.param:
+        case "memory":
+            it = MemoryStore()
+        case "sqlite":
+            it = SqliteStore(tmp_path / "data" / "grid.sqlite3")
+        case _:
+            it = PostgresStore(request.getfixturevalue("new_database")())
     yield it
     await it.close()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
-from gogrid_desktop.coordinator.store.port import Store, Tx
+from gogrid_desktop.coordinator.store.port import Ahead, Store, Tx
 from gogrid_desktop.coordinator.store.records import (
     AccountRecord,
     ChunkRecord,
@@ -62,6 +64,7 @@ def request(name: str = "req", **other: object) -> RequestRecord:
         "idempotency_key": None,
         "body_hash": "",
         "ended_at": None,
+        "left": 1,
         **other,
     }
     return RequestRecord(name, "acc", JobKind.CHAT, "model", priority=Priority.LOW, **fields)  # type: ignore[arg-type]
@@ -172,8 +175,93 @@ async def test_overdue_and_unread_are_found(store: Store) -> None:
     assert await store.read(lambda tx: [one.id for one in tx.overdue(50.6)]) == ["req.0"]
     assert await store.read(lambda tx: tx.unread(31.0)) == []
     assert await store.read(lambda tx: [one.id for one in tx.unread(31.1)]) == ["req"]
-    await store.write(lambda tx: tx.touch({}, {"req": 20.0, "unknown": 1.0}))
+    await store.write(lambda tx: tx.touch({}, {}, {"req": 20.0, "unknown": 1.0}))
     assert await store.read(lambda tx: tx.unread(31.1)) == []
+
+
+NODE = NodeRecord("n", "h", "name", "linux", "1", 1.0, 2.0, None, ("m1",), (JobKind.CHAT,), 4096, offered_at=5.0)
+
+
+def leased(name: str, node: str, granted_at: float, alone: bool = False) -> JobRecord:
+    lease = Lease(f"{name}.1", node, "poll", granted_at, 0, alone)
+    return record(Job(name, 50.0, 9, 8, state=JobState.LEASED, fence=1, lease=lease))
+
+
+async def test_a_lease_is_silent_when_its_node_has_not_reported_since(store: Store) -> None:
+    await fill(store, NODE, leased("req.0", "n", 3.0), leased("req.1", "n", 20.0), leased("req.2", "gone", 3.0))
+    queued_again = replace(leased("req.3", "n", 3.0), job=replace(leased("req.3", "n", 3.0).job, state=JobState.QUEUED))
+    await store.write(lambda tx: tx.put(queued_again))
+
+    async def silent(before: float) -> list[str]:
+        return sorted(await store.read(lambda tx: [one.id for one in tx.silent(before)]))
+
+    assert await silent(3.0) == []
+    assert await silent(20.0) == ["req.0", "req.2"]
+    await store.write(lambda tx: tx.touch({}, {"n": 21.0}, {}))
+    assert await silent(20.0) == ["req.2"]
+    assert await silent(21.1) == ["req.0", "req.1", "req.2"]
+
+
+async def test_what_nodes_have_is_counted(store: Store) -> None:
+    await fill(store, leased("req.0", "n", 1.0), leased("req.1", "n", 1.0), leased("req.2", "o", 1.0, alone=True))
+    assert await store.read(lambda tx: tx.load(["n", "o", "p"])) == {"n": (2, False), "o": (1, True)}
+    assert await store.read(lambda tx: tx.load([])) == {}
+
+
+async def test_nodes_are_found_by_when_they_called_and_when_their_offer_changed(store: Store) -> None:
+    await fill(store, NODE)
+    await store.write(lambda tx: tx.touch({"n": 9.0, "unknown": 1.0}, {}, {}))
+    assert await store.read(lambda tx: (tx.seen(9.0), tx.seen(9.1))) == ({"n": 9.0}, {})
+    assert await store.read(lambda tx: [len(tx.offered(since)) for since in (5.0, 5.1)]) == [1, 0]
+
+
+async def test_times_that_move_are_left_alone_by_what_was_read_before_they_did(store: Store) -> None:
+    await fill(store, NODE)
+    await store.write(lambda tx: tx.touch({"n": 9.0}, {"n": 8.0}, {"req": 7.0}))
+    await store.write(lambda tx: tx.put(replace(NODE, context=1), request(ended_at=6.0)))
+    node = await store.read(lambda tx: tx.one(NodeRecord, id="n"))
+    assert node == replace(NODE, context=1, last_seen=9.0, reported_at=8.0)
+    assert await store.read(lambda tx: tx.one(RequestRecord, id="req")) == request(ended_at=6.0, reader_at=7.0)
+
+
+async def test_a_gap_moves_every_time_of_what_is_not_over(store: Store) -> None:
+    backed_off = record(Job("req.1", 50.0, 9, 8, not_before=4.0))
+    over = record(Job("req.2", 50.0, 9, 8, state=JobState.COMPLETED))
+    await fill(store, NODE, record(FULL_JOB), backed_off, over, request("done", ended_at=3.0))
+    await store.write(lambda tx: tx.shift(100.0))
+    jobs = {one.id: one.job for one in await store.read(lambda tx: tx.find(JobRecord))}
+    assert jobs["req.0"].lease == replace(FULL_JOB.lease, granted_at=103.25)  # type: ignore[type-var]
+    assert (jobs["req.0"].deadline, jobs["req.0"].not_before) == (150.5, 104.5)
+    assert jobs["req.1"] == replace(backed_off.job, deadline=150.0, not_before=104.0)
+    assert jobs["req.2"] == over.job
+    readers = {one.id: one.reader_at for one in await store.read(lambda tx: tx.find(RequestRecord))}
+    assert readers == {"req": 101.0, "done": 1.0}
+    node = await store.read(lambda tx: tx.one(NodeRecord, id="n"))
+    assert node is not None
+    assert (node.last_seen, node.reported_at, node.offered_at) == (102.0, 100.0, 5.0)
+
+
+async def test_many_works_at_once_are_each_as_if_alone(store: Store) -> None:
+    await store.write(lambda tx: tx.put(InviteRecord("i", "h", 100, 1.0, 2.0)))
+
+    def use(tx: Tx) -> int:
+        found = tx.one(InviteRecord, id="i")
+        assert found is not None
+        tx.put(replace(found, uses_left=found.uses_left - 1))
+        if next(numbers) % 3 == 0:
+            raise ValueError
+        return found.uses_left
+
+    numbers = count()
+    done = await asyncio.gather(
+        *(store.write(use, Ahead(InviteRecord, "id", ["i"])) for _ in range(60)), return_exceptions=True
+    )
+    used = [one for one in done if isinstance(one, int)]
+    assert 0 < len(used) < 60
+    assert sorted(used, reverse=True) == list(range(100, 100 - len(used), -1))
+    left = await store.read(lambda tx: tx.one(InviteRecord, id="i"))
+    assert left is not None
+    assert left.uses_left == 100 - len(used)
 
 
 async def test_chunks_come_in_order_from_a_byte_on(store: Store) -> None:

@@ -32,7 +32,7 @@ async def own_node(world: World, name: str = "me") -> Node:
     now = world.clock.now
     code = await world.store.write(lambda tx: auth.make_invite(tx, 1, 60.0, now, name))
     enrolled = await world.store.write(lambda tx: auth.enrol(tx, Invite(invite=code, name="n"), now))
-    record = await world.store.read(lambda tx: auth.node_of(tx, enrolled.node_token, now))
+    record = await world.store.read(lambda tx: auth.node_of(tx, auth.hashed(enrolled.node_token), now))
     return Node(world, record)
 
 

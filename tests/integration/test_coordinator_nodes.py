@@ -21,6 +21,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gogrid_desktop.cli.coordinator import app
+from gogrid_desktop.coordinator.lately import KEPT_S
 from gogrid_desktop.errors import BadInput
 
 COMMAND = [sys.executable, "-m", "gogrid_desktop", "coordinator"]
@@ -276,6 +277,7 @@ async def test_a_removed_node_and_a_revoked_key_do_not_hold_any_more(
     (node,) = await enrol(shared, http)
     assert (await node.report()).status_code == 200
     shared.run("nodes", "--remove", shared.run("nodes")["nodes"][-1]["id"])
+    await asyncio.sleep(KEPT_S)
     assert (await node.report()).status_code == 401
     key = shared.run("key")
     shared.run("key", "--revoke", key["id"])

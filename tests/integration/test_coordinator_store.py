@@ -19,10 +19,12 @@ from sqlalchemy.exc import OperationalError
 from gogrid_desktop.coordinator.crypto import Vault
 from gogrid_desktop.coordinator.ports import Account
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
+from gogrid_desktop.coordinator.store.group import WorkTx
 from gogrid_desktop.coordinator.store.migrate import upgrade
 from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import AccountRecord, InviteRecord, NodeRecord
-from gogrid_desktop.coordinator.store.sql import SqlStore, SqlTx
+from gogrid_desktop.coordinator.store.sql import SqlTx
+from gogrid_desktop.coordinator.store.sqlite import SqliteStore
 from gogrid_desktop.coordinator.store.tables import metadata
 from gogrid_desktop.coordinator.sweep import sweep
 from gogrid_desktop.errors import GoGridError, StorageFull
@@ -30,17 +32,17 @@ from gogrid_desktop.protocol.grid import Have, Priority, ShareWith, Verdict, Wor
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
-    store = SqlStore(tmp_path / "grid.sqlite3")
-    with store._writer._engine.connect() as connection:
+    store = SqliteStore(tmp_path / "grid.sqlite3")
+    with store._writer.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     await store.close()
 
 
 async def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "grid.sqlite3"
-    first = SqlStore(path)
+    first = SqliteStore(path)
     await first.write(lambda tx: tx.put(InviteRecord("i", "h", 2, 1.0, 2.0)))
-    beside = SqlStore(path)
+    beside = SqliteStore(path)
     await beside.write(lambda tx: tx.put(InviteRecord("j", "k", 2, 1.0, 2.0)))
     assert await first.read(lambda tx: len(tx.find(InviteRecord))) == 2
     await first.close()
@@ -64,7 +66,7 @@ async def test_what_was_kept_before_nodes_had_accounts_stays_and_means_what_it_m
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(OLD_ROWS)
 
-    store = SqlStore(path)
+    store = SqliteStore(path)
     account = AccountRecord("acc", "me", Priority.HIGH, 0.0, 1.0)
     assert await store.read(lambda tx: tx.find(AccountRecord)) == [account]
     assert await store.read(lambda tx: tx.find(InviteRecord)) == [InviteRecord("i", "ih", 2, 1.0, 2e6)]
@@ -80,8 +82,8 @@ async def test_what_was_kept_before_nodes_had_accounts_stays_and_means_what_it_m
 
 
 async def test_a_power_cut_loses_no_commit(tmp_path: Path) -> None:
-    store = SqlStore(tmp_path / "grid.sqlite3")
-    with store._writer._engine.connect() as connection:
+    store = SqliteStore(tmp_path / "grid.sqlite3")
+    with store._writer.engine.connect() as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
         }
@@ -104,7 +106,7 @@ async def test_a_power_cut_loses_no_commit(tmp_path: Path) -> None:
     ],
 )
 async def test_no_call_walks_a_table(tmp_path: Path, query: str) -> None:
-    await SqlStore(tmp_path / "grid.sqlite3").close()
+    await SqliteStore(tmp_path / "grid.sqlite3").close()
     connection = sqlite3.connect(tmp_path / "grid.sqlite3")
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
     connection.close()
@@ -112,7 +114,7 @@ async def test_no_call_walks_a_table(tmp_path: Path, query: str) -> None:
 
 
 async def test_a_reader_cannot_write(tmp_path: Path) -> None:
-    store = SqlStore(tmp_path / "grid.sqlite3")
+    store = SqliteStore(tmp_path / "grid.sqlite3")
     with pytest.raises(OperationalError, match="readonly"):
         await store.read(lambda tx: tx.put(InviteRecord("i", "h", 2, 1.0, 2.0)))
     await store.close()
@@ -124,19 +126,21 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "grid.sqlite3").write_bytes(content)
     with pytest.raises(GoGridError, match="cannot be opened"):
-        SqlStore(tmp_path / "grid.sqlite3")
+        SqliteStore(tmp_path / "grid.sqlite3")
 
 
 def limit(tx: Tx, more_pages: int) -> None:
     """Let the connection that writes use so many more pages: SQLite then answers as on a full disk."""
-    assert isinstance(tx, SqlTx)
-    used = tx._connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    tx._connection.exec_driver_sql(f"PRAGMA max_page_count = {used + more_pages}")
+    assert isinstance(tx, WorkTx)
+    sql = tx._shared.tx
+    assert isinstance(sql, SqlTx)
+    used = sql.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    sql.connection.exec_driver_sql(f"PRAGMA max_page_count = {used + more_pages}")
 
 
 async def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
     clock = FakeClock()
-    store = SqlStore(tmp_path / "grid.sqlite3")
+    store = SqliteStore(tmp_path / "grid.sqlite3")
     world = await build(store, clock, Vault([KEY]), CoordinatorSettings(data=tmp_path, clock=clock))
     node, request = await world.node(), await world.ask()
     lease = await node.lease()
@@ -172,7 +176,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_a_disk_that_is_really_full_is_waited_out(small_disk: Path) -> None:
     clock = FakeClock()
-    store = SqlStore(small_disk / "grid.sqlite3")
+    store = SqliteStore(small_disk / "grid.sqlite3")
     world = await build(store, clock, Vault([KEY]), CoordinatorSettings(data=small_disk, clock=clock))
     node, request = await world.node(), await world.ask()
     lease = await node.lease()

@@ -93,7 +93,7 @@ class DeskInMemory:
     async def models(self) -> tuple[CatalogueModel, ...]:
         return (MODEL,)
 
-    async def submit(self, submission: Submission) -> str:
+    async def submit(self, submission: Submission) -> RequestView:
         if self.refusal:
             raise self.refusal
         if submission.idempotency_key is not None:
@@ -101,7 +101,7 @@ class DeskInMemory:
             if known != submission.id:
                 if self.held[known].submission.body_hash != submission.body_hash:
                     raise IdempotencyConflict
-                return known
+                return self._shown(known)
         self.held[submission.id] = Held(
             submission,
             [
@@ -110,19 +110,22 @@ class DeskInMemory:
             ],
         )
         self.on_submit(submission.id)
-        return submission.id
+        return self._shown(submission.id)
 
-    def watch(self, request: str) -> WatchInMemory:
+    def watch(self, request: str, *, ends: bool = False) -> WatchInMemory:
         return WatchInMemory(self)
 
-    async def view(
-        self, request: str, account: str, after: tuple[int, ...] = (), *, ledger: bool = False
-    ) -> RequestView | None:
+    async def view(self, request: str, account: str, *, ledger: bool = False) -> RequestView | None:
+        held = self.held.get(request)
+        return self._shown(request, ledger=ledger) if held and held.submission.account == account else None
+
+    async def look(self, view: RequestView, after: tuple[int, ...]) -> RequestView:
+        return self._shown(view.id, after)
+
+    def _shown(self, request: str, after: tuple[int, ...] = (), *, ledger: bool = False) -> RequestView:
         if self.broken:
             raise RuntimeError("the database is gone")
-        held = self.held.get(request)
-        if held is None or held.submission.account != account:
-            return None
+        held = self.held[request]
         shown = []
         for choice in held.choices:
             at = after[choice.index] if after else 0

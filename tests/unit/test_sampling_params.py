@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
-from gogrid_desktop.coordinator.crypto import Vault
+from gogrid_desktop.coordinator.crypto import Vault, make_key
 from gogrid_desktop.coordinator.texts import Body, open_body, seal_body
 from gogrid_desktop.protocol.grid import Chunk, SamplingParams
 
@@ -31,7 +30,7 @@ def test_every_parameter_survives_the_way_over_the_wire() -> None:
 
 
 def test_every_parameter_survives_the_store() -> None:
-    vault = Vault([Fernet.generate_key().decode()])
+    vault = Vault([make_key()])
     grammar = SamplingParams(max_tokens=1, grammar='root ::= "é🙂\\n"')
     body = Body(messages=(), prompt="x", params=(SamplingParams.model_validate(FULL), grammar))
     assert open_body(vault, seal_body(vault, body)) == body

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 
-from gogrid_desktop.coordinator.crypto import Vault, open_vault
+from gogrid_desktop.coordinator.crypto import Vault, make_key, open_vault
 from gogrid_desktop.errors import ConfigError, GoGridError
 
-OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+OLD, NEW = make_key(), make_key()
 
 
 def test_a_key_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -61,3 +60,19 @@ def test_the_salt_of_an_account_is_its_own_for_a_day_and_needs_the_key() -> None
     assert len(salts) == 5
     assert vault.salt("a", 1) == Vault([OLD]).salt("a", 1)
     assert "a/1" not in vault.salt("a", 1)
+
+
+def test_what_was_changed_is_not_opened() -> None:
+    vault = Vault([OLD])
+    sealed = vault.seal(b"text")
+    for place in range(len(sealed)):
+        changed = sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :]
+        with pytest.raises(GoGridError):
+            vault.open(changed)
+    with pytest.raises(GoGridError):
+        vault.open(b"")
+
+
+def test_no_two_seals_are_alike_in_one_process_or_two() -> None:
+    vaults = Vault([OLD]), Vault([OLD])
+    assert len({vault.seal(b"text") for vault in vaults for _ in range(100)}) == 200

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from gogrid_desktop.coordinator import face, relay, sse
 from gogrid_desktop.coordinator.cursor import Cursor
 from gogrid_desktop.coordinator.ports import Desk
-from gogrid_desktop.coordinator.refusal import CLIENT_GONE, ApiError, FaceRoute, caller, no_such_request
+from gogrid_desktop.coordinator.refusal import CLIENT_GONE, ApiError, FaceRoute, caller
 from gogrid_desktop.protocol.openai import ChatRequest, CompletionRequest
 
 _CALLS = "POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /v1/models/{id}"
@@ -53,7 +53,7 @@ def router(desk: Desk, *, tick_s: float = relay.TICK_S, now: Callable[[], float]
         if wishes.resume_from is not None and not body.stream:
             raise ApiError(400, "invalid_value", "Last-Event-ID needs stream = true.", param="stream")
         model = face.choose(await desk.models(), body.model)
-        queued = await desk.submit(
+        view = await desk.submit(
             face.submission(
                 body,
                 model,
@@ -64,19 +64,16 @@ def router(desk: Desk, *, tick_s: float = relay.TICK_S, now: Callable[[], float]
                 random_seed=secrets.randbits(64),
             )
         )
-        request.state.grid_request = queued
-        view = await desk.view(queued, account.id)
-        if view is None:
-            raise no_such_request(queued)
+        request.state.grid_request = view.id
         cursor = Cursor.resume(wishes.resume_from, view)
         shape = sse.Shape.of(view, model.id, include_usage=body.wants_usage)
-        steps = relay.follow(desk, queued, account.id, cursor, tick_s)
+        steps = relay.follow(desk, view, cursor, tick_s, whole=not body.stream)
         if body.stream:
             return await relay.stream(request, shape, steps, cursor if wishes.resume_from is None else None)
         pieces = await relay.unless_gone(request, relay.collect(steps))
         if pieces is None:
             if wishes.idempotency_key is None:
-                await desk.cancel(queued)
+                await desk.cancel(view.id)
             return Response(status_code=CLIENT_GONE)
         return JSONResponse(shape.whole(pieces))
 

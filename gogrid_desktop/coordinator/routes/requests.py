@@ -38,7 +38,7 @@ def router(desk: Desk, *, tick_s: float = relay.TICK_S) -> APIRouter:
         cursor = Cursor.resume(event_id, view)
         names = {model.sha256: model.id for model in await desk.models()}
         shape = sse.Shape.of(view, names.get(view.model, view.model), include_usage=include_usage)
-        steps = relay.follow(desk, id, account.id, cursor, tick_s)
+        steps = relay.follow(desk, view, cursor, tick_s)
         return await relay.stream(request, shape, steps, cursor if event_id is None else None)
 
     async def found(request: Request, id: str, account: Account, *, ledger: bool = False) -> RequestView:

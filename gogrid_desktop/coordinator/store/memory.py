@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from gogrid_desktop.coordinator.store.port import R, Tx
+from gogrid_desktop.coordinator.store.port import PAGE, Ahead, R, Tx
 from gogrid_desktop.coordinator.store.records import (
     ChunkRecord,
     JobRecord,
-    ModelRecord,
     NodeRecord,
     Record,
     RequestRecord,
     VerdictRecord,
 )
-from gogrid_desktop.core.lease import JobState
+from gogrid_desktop.coordinator.store.tables import MOVING, TABLE_OF, key_of
+from gogrid_desktop.core.lease import JobState, shift
 from gogrid_desktop.protocol.grid import Priority
 
 T = TypeVar("T")
-
-_KEYS: dict[type[Record], tuple[str, ...]] = {
-    ModelRecord: ("sha256",),
-    ChunkRecord: ("job", "tokens_before", "bytes_before"),
-    VerdictRecord: ("lease",),
-}
 
 
 class MemoryTx:
@@ -47,11 +43,24 @@ class MemoryTx:
 
     def put(self, *records: Record) -> None:
         for record in records:
-            key = tuple(getattr(record, name) for name in _KEYS.get(type(record), ("id",)))
-            self._table(type(record))[key] = record
+            before = self._table(type(record)).get(key_of(record))
+            moving = MOVING.get(TABLE_OF[type(record)], ()) if before else ()
+            kept: dict[str, Any] = {name: getattr(before, name) for name in moving}
+            self._keep(replace(record, **kept) if kept else record)  # type: ignore[type-var]
+
+    def change(self, pairs: Iterable[tuple[Record, Record]]) -> None:
+        self.put(*(after for _, after in pairs))
+
+    def _keep(self, record: Record) -> None:
+        self._table(type(record))[key_of(record)] = record
 
     def queued(
-        self, model: str, now: float, accounts: Collection[str] | None = None, priority: Priority | None = None
+        self,
+        model: str,
+        now: float,
+        accounts: Collection[str] | None = None,
+        priority: Priority | None = None,
+        page: int = PAGE,
     ) -> Generator[JobRecord, None, None]:
         ready = [
             record
@@ -72,6 +81,29 @@ class MemoryTx:
     def newest(self, limit: int) -> list[JobRecord]:
         return sorted(self.find(JobRecord), key=lambda record: record.order_at, reverse=True)[:limit]
 
+    def silent(self, before: float) -> list[JobRecord]:
+        reported = {node.id: node.reported_at for node in self.find(NodeRecord)}
+        leases = [(record, record.job.lease) for record in self.leased()]
+        return [
+            record
+            for record, lease in leases
+            if lease and lease.granted_at < before and reported.get(lease.node, 0.0) < before
+        ]
+
+    def load(self, nodes: Collection[str]) -> dict[str, tuple[int, bool]]:
+        loads: dict[str, tuple[int, bool]] = {}
+        for record in self.find(JobRecord, leased_to=nodes):
+            if lease := record.job.lease:
+                jobs, alone = loads.get(lease.node, (0, False))
+                loads[lease.node] = jobs + 1, alone or lease.alone
+        return loads
+
+    def seen(self, since: float) -> dict[str, float]:
+        return {node.id: node.last_seen for node in self.find(NodeRecord) if node.last_seen >= since}
+
+    def offered(self, since: float) -> list[NodeRecord]:
+        return [node for node in self.find(NodeRecord) if node.offered_at >= since]
+
     def overdue(self, now: float) -> list[JobRecord]:
         return [record for record in self.find(JobRecord) if not record.state.ended and record.job.deadline < now]
 
@@ -88,9 +120,22 @@ class MemoryTx:
         ]
         return sorted(found, key=lambda record: (record.tokens_before, record.bytes_before))
 
-    def touch(self, nodes: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        self.put(*(replace(node, last_seen=nodes[node.id]) for node in self.find(NodeRecord, id=nodes)))
-        self.put(*(replace(one, reader_at=readers[one.id]) for one in self.find(RequestRecord, id=readers)))
+    def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
+        for node in self.find(NodeRecord, id=nodes):
+            self._keep(replace(node, last_seen=nodes[node.id]))
+        for node in self.find(NodeRecord, id=reports):
+            self._keep(replace(node, reported_at=reports[node.id]))
+        for one in self.find(RequestRecord, id=readers):
+            self._keep(replace(one, reader_at=readers[one.id]))
+
+    def shift(self, gap_s: float) -> None:
+        for node in self.find(NodeRecord):
+            moved = {"last_seen": node.last_seen + gap_s, "reported_at": node.reported_at + gap_s}
+            self._keep(replace(node, **moved))  # type: ignore[arg-type]
+        for request in self.find(RequestRecord):
+            if request.ended_at is None:
+                self._keep(replace(request, reader_at=request.reader_at + gap_s))
+        self.put(*(replace(record, job=shift(record.job, gap_s)) for record in self.find(JobRecord)))
 
     def purge(self, ended_before: float, verdicts_before: float) -> None:
         for request in self.find(RequestRecord):
@@ -121,14 +166,24 @@ class MemoryStore:
     def __init__(self) -> None:
         self._tables: dict[type[Record], dict[object, Record]] = {}
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
+    async def write(self, work: Callable[[Tx], T], *ahead: Ahead) -> T:
         draft = {kind: dict(table) for kind, table in self._tables.items()}
         result = work(MemoryTx(draft))
         self._tables = draft
         return result
 
-    async def read(self, work: Callable[[Tx], T]) -> T:
+    async def read(self, work: Callable[[Tx], T], *ahead: Ahead) -> T:
         return work(MemoryTx({kind: dict(table) for kind, table in self._tables.items()}))
+
+    async def tell(self, words: str) -> None:
+        """Nobody else can use it."""
+
+    async def told(self) -> AsyncGenerator[str, None]:
+        await asyncio.Event().wait()
+        yield ""
+
+    def clock(self) -> float:
+        return time.time()
 
     async def close(self) -> None:
         self._tables = {}

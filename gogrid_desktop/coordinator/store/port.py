@@ -1,4 +1,4 @@
-"""What a store must do. Two do it: one in memory for tests, one on SQLite; both pass the same contract tests.
+"""What a store must do. Three do it, in memory for tests, on SQLite, on PostgreSQL, and pass the same contract tests.
 
 A transaction is a plain function over a `Tx`: it reads and puts records, and either all of it happened or nothing.
 Rules stay in `core`; a store only finds and keeps.
@@ -6,11 +6,15 @@ Rules stay in `core`; a store only finds and keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, Record, RequestRecord
+from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, NodeRecord, Record, RequestRecord
 from gogrid_desktop.protocol.grid import Priority
+
+#: The first page of a queue.
+PAGE = 32
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -32,11 +36,17 @@ class Tx(Protocol):
         ...
 
     def queued(
-        self, model: str, now: float, accounts: Collection[str] | None = None, priority: Priority | None = None
+        self,
+        model: str,
+        now: float,
+        accounts: Collection[str] | None = None,
+        priority: Priority | None = None,
+        page: int = PAGE,
     ) -> Generator[JobRecord, None, None]:
-        """Queued jobs of a model that are not backed off, by `(order_at, id)`. Read lazily: put nothing meanwhile.
+        """Queued jobs of a model that are not backed off, by `(order_at, id)`, read in growing pages as they are taken.
 
-        Only those of some accounts, or of one priority, where given.
+        Only those of some accounts, or of one priority, where given. In a transaction that writes, what is read stays
+        for it alone until its end, and what another one has taken so is left out.
         """
         ...
 
@@ -52,6 +62,22 @@ class Tx(Protocol):
         """The last jobs of the order, last first."""
         ...
 
+    def silent(self, before: float) -> list[JobRecord]:
+        """Leased jobs whose node has not reported since then, nor was given the lease since then."""
+        ...
+
+    def load(self, nodes: Collection[str]) -> dict[str, tuple[int, bool]]:
+        """Of these nodes those that have leases: how many, and whether one of them must run alone."""
+        ...
+
+    def seen(self, since: float) -> dict[str, float]:
+        """Nodes that called since then, and when they last did."""
+        ...
+
+    def offered(self, since: float) -> list[NodeRecord]:
+        """Nodes whose offer changed since then."""
+        ...
+
     def overdue(self, now: float) -> list[JobRecord]:
         """Unfinished jobs whose deadline has passed."""
         ...
@@ -64,8 +90,12 @@ class Tx(Protocol):
         """The ledger of a job in order; only what reaches beyond `after_bytes`."""
         ...
 
-    def touch(self, nodes: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        """Set `last_seen` of nodes and `reader_at` of requests."""
+    def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
+        """Set `last_seen` and `reported_at` of nodes and `reader_at` of requests."""
+        ...
+
+    def shift(self, gap_s: float) -> None:
+        """Move what is remembered of nodes and of readers by a gap."""
         ...
 
     def purge(self, ended_before: float, verdicts_before: float) -> None:
@@ -77,11 +107,35 @@ class Tx(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a work will ask for: the records of a kind whose field has one of these values."""
+
+    kind: type[Record]
+    field: str
+    values: Collection[str]
+
+
 class Store(Protocol):
-    """Runs transactions. `write` runs one at a time; `read` sees what was committed and may put nothing."""
+    """Runs transactions: plain functions that may be run again when one was undone, hence do nothing but ask and put.
 
-    async def write(self, work: Callable[[Tx], T]) -> T: ...
+    Several may share one commit, and what they say that they need (`ahead`) is read for all of them at once; each is as
+    if it were alone. `read` sees what was committed and may put nothing.
 
-    async def read(self, work: Callable[[Tx], T]) -> T: ...
+    Several processes may use one database: `tell` tells all others a few words, after what they are about was committed
+    here; `told` gives what others tell. Words may be lost; "" says that some may have been. Raises errors.StorageError.
+    """
+
+    async def write(self, work: Callable[[Tx], T], *ahead: Ahead) -> T: ...
+
+    async def read(self, work: Callable[[Tx], T], *ahead: Ahead) -> T: ...
+
+    async def tell(self, words: str) -> None: ...
+
+    def told(self) -> AsyncGenerator[str, None]: ...
+
+    def clock(self) -> float:
+        """The database's time: seconds since the epoch."""
+        ...
 
     async def close(self) -> None: ...

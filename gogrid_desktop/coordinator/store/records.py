@@ -68,7 +68,10 @@ class InviteRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord(Record):
-    """A volunteer's machine, and what it offered in its last lease call. `account`: whose own it is, if anybody's."""
+    """A volunteer's machine, and what it offered in its last lease call. `account`: whose own it is, if anybody's.
+
+    `last_seen`: its last call of any kind; `reported_at`: its last report; `offered_at`: when its offer last changed.
+    """
 
     id: str
     token_hash: str
@@ -85,6 +88,8 @@ class NodeRecord(Record):
     work: tuple[Work, ...] = tuple(Work)
     share_with: ShareWith = ShareWith.EVERYONE
     groups: tuple[str, ...] = ()
+    reported_at: float = 0.0
+    offered_at: float = 0.0
 
     def takes(self, model: str, kind: JobKind, priority: Priority) -> bool:
         """Whether it takes such jobs at all, if not from everyone."""
@@ -108,7 +113,7 @@ class ModelRecord(Record):
 class RequestRecord(Record):
     """What a submitter sent. `body` is the sealed JSON of messages, prompt and parameters.
 
-    A request whose reader is away for `reader_grace_s` is cancelled.
+    A request whose reader is away for `reader_grace_s` is cancelled. `left`: how many of its jobs have not ended.
     """
 
     id: str
@@ -124,6 +129,7 @@ class RequestRecord(Record):
     idempotency_key: str | None
     body_hash: str
     ended_at: float | None
+    left: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,46 +1,43 @@
-"""The store on SQLite, one file, for a coordinator in one process.
-
-A transaction runs whole on a thread of its own: one thread writes, two read, and WAL lets them not wait for each other.
-(An asynchronous driver would go to its thread once for each statement, and could be cancelled between two of them.)
-`synchronous=FULL`: with NORMAL a power cut may take back the last commits, and a fence that went back could be given
-out twice. Other processes (the operator's commands) wait for the write lock up to `BUSY_MS`.
-"""
+"""One transaction on a SQL database, statement by statement; what differs between databases is in `Statements`."""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Callable, Collection, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, TypeVar, cast
+import math
+from collections.abc import Collection, Generator, Iterable, Mapping
+from typing import Any, cast
 
-from sqlalchemy import Connection, Select, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, Select, Table
 
 from gogrid_desktop.coordinator.store import statements
-from gogrid_desktop.coordinator.store.migrate import upgrade
-from gogrid_desktop.coordinator.store.port import R, Tx
-from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, Record, RequestRecord
-from gogrid_desktop.coordinator.store.tables import TABLE_OF, from_row, to_row
-from gogrid_desktop.errors import GoGridError, StorageFull
-from gogrid_desktop.paths import private_dir
+from gogrid_desktop.coordinator.store.port import PAGE, R
+from gogrid_desktop.coordinator.store.records import (
+    AccountRecord,
+    ChunkRecord,
+    InviteRecord,
+    JobRecord,
+    MetaRecord,
+    NodeRecord,
+    Record,
+    RequestRecord,
+)
+from gogrid_desktop.coordinator.store.statements import Statements
+from gogrid_desktop.coordinator.store.tables import MOVING, TABLE_OF, from_row, to_row
 from gogrid_desktop.protocol.grid import Priority
 
-T = TypeVar("T")
-
-BUSY_MS = 30_000
-READERS = 2
 #: SQLite takes 32,766 values in one statement.
 _MAX_VALUES = 10_000
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}")
-#: SQLITE_IOERR_SHMSIZE: the WAL's index could not grow, which is a full disk too.
-_FULL = (sqlite3.SQLITE_FULL, 4874)
+_LARGEST_PAGE = 1000
+#: Read to be changed, from what was read: nobody else may change them in between.
+_LOCKED = frozenset({AccountRecord, InviteRecord, JobRecord, MetaRecord, RequestRecord})
 
 
 class SqlTx:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    """See `port.Tx`. `locks`: rows that are found stay as they are until the end of the transaction."""
+
+    def __init__(self, connection: Connection, its: Statements, *, locks: bool) -> None:
+        self.connection = connection
+        self._its = its
+        self._locks = locks
 
     def find(self, kind: type[R], **equal: str | Collection[str]) -> list[R]:
         values: dict[str, Any] = {}
@@ -50,7 +47,10 @@ class SqlTx:
                 parts = [values[name][begin : begin + _MAX_VALUES] for begin in range(0, len(value), _MAX_VALUES)]
                 return [record for part in parts for record in self.find(kind, **{**equal, name: part})]
         one_of = frozenset(name for name, value in values.items() if isinstance(value, list))
-        return list(self._records(kind, statements.find(TABLE_OF[kind], frozenset(values) - one_of, one_of), values))
+        lock = self._locks and kind in _LOCKED and bool(equal)
+        return list(
+            self._records(kind, self._its.find(TABLE_OF[kind], frozenset(values) - one_of, one_of, lock), values)
+        )
 
     def one(self, kind: type[R], **equal: str) -> R | None:
         return next(iter(self.find(kind, **equal)), None)
@@ -61,27 +61,67 @@ class SqlTx:
             by_kind.setdefault(type(record), []).append(to_row(record))
         for kind, table in TABLE_OF.items():  # in the order of their references
             if rows := by_kind.get(kind):
-                self._connection.execute(statements.upsert(table), rows)
+                self.connection.execute(self._its.upsert(table), rows)
+
+    def change(self, pairs: Iterable[tuple[Record, Record]]) -> None:
+        """See `group.Base`."""
+        alike: dict[tuple[Table, tuple[str, ...]], list[dict[str, Any]]] = {}
+        for before, after in pairs:
+            table, old, new = TABLE_OF[type(after)], to_row(before), to_row(after)
+            moving = MOVING.get(table, ())
+            changed = tuple(name for name, value in new.items() if value != old[name] and name not in moving)
+            if changed:
+                key = {f"key_{column.name}": new[column.name] for column in table.primary_key}
+                alike.setdefault((table, changed), []).append(key | {name: new[name] for name in changed})
+        for (table, changed), rows in alike.items():
+            self.connection.execute(statements.change(table, changed), rows)
 
     def queued(
-        self, model: str, now: float, accounts: Collection[str] | None = None, priority: Priority | None = None
+        self,
+        model: str,
+        now: float,
+        accounts: Collection[str] | None = None,
+        priority: Priority | None = None,
+        page: int = PAGE,
     ) -> Generator[JobRecord, None, None]:
-        statement = statements.queued(None if accounts is None else min(len(accounts), 2), priority is not None)
+        kind = None if accounts is None else min(len(accounts), 2)
+        statement = self._its.queued(kind, priority is not None, self._locks)
         values = {"model": model, "now": now, "accounts": None if accounts is None else list(accounts)}
-        return self._records(JobRecord, statement, {**values, "priority": priority})
+        order_at, last = -math.inf, ""
+        while True:
+            place = {"priority": priority, "order_at": order_at, "id": last, "limit": page}
+            found = list(self._records(JobRecord, statement, values | place))
+            yield from found
+            if len(found) < page:
+                return
+            order_at, last = found[-1].order_at, found[-1].id
+            page = min(4 * page, _LARGEST_PAGE)
 
     def leased(self) -> list[JobRecord]:
         return list(self._records(JobRecord, statements.leased))
 
     def waiting(self, accounts: Collection[str] | None = None) -> dict[str, int]:
         if accounts is None:
-            rows = self._connection.execute(statements.waiting)
+            rows = self.connection.execute(self._its.waiting)
         else:
-            rows = self._connection.execute(statements.waiting_of, {"accounts": list(accounts)})
+            rows = self.connection.execute(self._its.waiting_of, {"accounts": list(accounts)})
         return {row.model: row.queued for row in rows}
 
     def newest(self, limit: int) -> list[JobRecord]:
         return list(self._records(JobRecord, statements.newest, {"limit": limit}))
+
+    def silent(self, before: float) -> list[JobRecord]:
+        return list(self._records(JobRecord, statements.silent, {"before": before}))
+
+    def load(self, nodes: Collection[str]) -> dict[str, tuple[int, bool]]:
+        rows = self.connection.execute(self._its.load, {"nodes": list(nodes)})
+        return {node: (jobs, bool(alone)) for node, jobs, alone in rows}
+
+    def seen(self, since: float) -> dict[str, float]:
+        return {row.id: row.last_seen for row in self.connection.execute(statements.seen, {"since": since})}
+
+    def offered(self, since: float) -> list[NodeRecord]:
+        return list(self._records(NodeRecord, statements.offered, {"since": since}))
 
     def overdue(self, now: float) -> list[JobRecord]:
         return list(self._records(JobRecord, statements.overdue, {"now": now}))
@@ -92,101 +132,29 @@ class SqlTx:
     def chunks(self, job: str, after_bytes: int = -1) -> list[ChunkRecord]:
         return list(self._records(ChunkRecord, statements.chunks_after, {"job": job, "after_bytes": after_bytes}))
 
-    def touch(self, nodes: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        for column, seen in (("last_seen", nodes), ("reader_at", readers)):
-            if seen:
-                rows = [{"key": key, "at": at} for key, at in seen.items()]
-                self._connection.execute(statements.touch(column), rows)
+    def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
+        for column, times in (("last_seen", nodes), ("reported_at", reports), ("reader_at", readers)):
+            if times:
+                rows = [{"key": key, "at": at} for key, at in sorted(times.items())]
+                self.connection.execute(statements.touch(column), rows)
+
+    def shift(self, gap_s: float) -> None:
+        for statement in statements.shifts:
+            self.connection.execute(statement, {"gap_s": gap_s})
 
     def purge(self, ended_before: float, verdicts_before: float) -> None:
-        ids = list(self._connection.scalars(statements.purgeable, {"ended_before": ended_before}))
+        ids = list(self.connection.scalars(statements.purgeable, {"ended_before": ended_before}))
         if ids:
-            for purge in (statements.purge_chunks, statements.purge_jobs, statements.purge_requests):
-                self._connection.execute(purge, {"ids": ids})
-        self._connection.execute(statements.forget_verdicts, {"before": verdicts_before})
+            for purge in self._its.purges:
+                self.connection.execute(purge, {"ids": ids})
+        self.connection.execute(statements.forget_verdicts, {"before": verdicts_before})
 
     def counts(self) -> dict[tuple[str, str], int]:
-        return {(model, state.value): count for model, state, count in self._connection.execute(statements.counts)}
+        return {(model, state.value): count for model, state, count in self.connection.execute(statements.counts)}
 
     def _records(
         self, kind: type[R], query: Select[Any], values: Mapping[str, Any] | None = None
     ) -> Generator[R, None, None]:
-        with self._connection.execute(query, values) as rows:
-            for row in rows.mappings():
-                yield cast(R, from_row(kind, dict(row)))
-
-
-class SqlStore:
-    """Opens (and where needed makes or migrates) the database at `path`. Raises StorageFull, GoGridError."""
-
-    def __init__(self, path: Path) -> None:
-        self._writer = _Side(path, "store-write", 1, "BEGIN IMMEDIATE", _PRAGMAS)
-        self._reader = _Side(path, "store-read", READERS, "BEGIN", (*_PRAGMAS, "query_only=ON"))
-        try:
-            private_dir(path.parent)
-            path.touch(mode=0o600)
-            self._writer.run(upgrade)
-        except (OSError, DatabaseError) as error:
-            self._shut()
-            reason = error.orig if isinstance(error, DatabaseError) else error.strerror
-            raise GoGridError(
-                f"The database {path} cannot be opened ({reason}).", "Check the folder and its rights, or use --data."
-            ) from error
-
-    async def write(self, work: Callable[[Tx], T]) -> T:
-        return await self._writer.later(work)
-
-    async def read(self, work: Callable[[Tx], T]) -> T:
-        return await self._reader.later(work)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self._shut)
-
-    def _shut(self) -> None:
-        self._reader.shut()
-        self._writer.shut()
-
-
-class _Side:
-    """The threads that write, or those that read, each with a connection of its own."""
-
-    def __init__(self, path: Path, name: str, threads: int, begin: str, pragmas: tuple[str, ...]) -> None:
-        url = f"sqlite:///{path}"
-        self._engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=threads, hide_parameters=True)
-        self._threads = ThreadPoolExecutor(threads, name)
-        self._begin = begin
-
-        @event.listens_for(self._engine, "connect")
-        def prepare(connection: sqlite3.Connection, _: object) -> None:
-            for pragma in pragmas:
-                connection.execute(f"PRAGMA {pragma}").close()
-
-    def run(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.connect() as connection:
-            return _transact(connection, self._begin, work)
-
-    async def later(self, work: Callable[[Tx], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self.run, lambda connection: work(SqlTx(connection)))
-
-    def shut(self) -> None:
-        self._threads.shutdown()
-        self._engine.dispose()
-
-
-def _transact(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:
-    """Run `work` between `begin` and COMMIT; whatever it raises undoes it. Raises StorageFull."""
-    driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
-    try:
-        connection.exec_driver_sql(begin)
-        result = work(connection)
-        connection.exec_driver_sql("COMMIT")
-    except BaseException as error:
-        if driver.in_transaction:  # SQLite has undone it by itself where the disk was full
-            connection.exec_driver_sql("ROLLBACK")
-        if isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorcode", None) in _FULL:
-            raise StorageFull(
-                "The coordinator's disk is full; nothing was changed.", "Free some space; nodes and readers try again."
-            ) from error
-        raise
-    return result
+        with self.connection.execute(query, values) as rows:
+            for row in rows:
+                yield cast(R, from_row(kind, row))

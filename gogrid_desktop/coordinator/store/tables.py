@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from enum import StrEnum
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Boolean, Column, Dialect, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from gogrid_desktop.coordinator.store import records
 from gogrid_desktop.coordinator.store.records import JobRecord, Record
-from gogrid_desktop.core.lease import FinishReason, Job, JobError, JobState, Lease, Verdict
+from gogrid_desktop.core.lease import FinishReason, Job, JobError, JobState, Lease, Verdict, lease_id
 from gogrid_desktop.protocol.grid import JobKind, Priority, ShareWith, Work
 
 
@@ -57,6 +71,11 @@ def _column(name: str, kind: Any, *constraints: Any, null: bool = False, key: bo
     return Column(name, typed, *constraints, nullable=null, primary_key=key)
 
 
+def _partial(name: str, *columns: Column[Any], where: Any) -> Index:
+    """An index of some rows alone."""
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 c = _column
 metadata = MetaData()
 Words = Json(tuple[str, ...])
@@ -88,7 +107,7 @@ invites = Table(
     metadata,
     c("id", Text, key=True),
     c("hash", Text),
-    c("uses_left", Integer),
+    c("uses_left", BigInteger),
     c("created_at", Float),
     c("expires_at", Float),
     c("account", Text, null=True),
@@ -104,24 +123,28 @@ nodes = Table(
     c("version", Text),
     c("created_at", Float),
     c("last_seen", Float),
+    c("reported_at", Float),
+    c("offered_at", Float),
     c("expires_at", Float, null=True),
     c("models", Words),
     c("kinds", Json(tuple[JobKind, ...])),
-    c("context", Integer),
+    c("context", BigInteger),
     c("account", Text, null=True),
     c("work", Json(tuple[Work, ...])),
     c("share_with", ShareWith),
     c("groups", Words),
     Index("nodes_token_hash", "token_hash", unique=True),
+    Index("nodes_last_seen", "last_seen"),
+    Index("nodes_offered_at", "offered_at"),
 )
 models = Table(
     "models",
     metadata,
     c("sha256", Text, key=True),
     c("id", Text),
-    c("size_bytes", Integer),
-    c("context", Integer),
-    c("created", Integer),
+    c("size_bytes", BigInteger),
+    c("context", BigInteger),
+    c("created", BigInteger),
     c("path", Text),
     c("shared", Boolean),
 )
@@ -141,40 +164,45 @@ requests = Table(
     c("idempotency_key", Text, null=True),
     c("body_hash", Text),
     c("ended_at", Float, null=True),
+    c("left", BigInteger),
 )
 Index("requests_idempotency", requests.c.account, requests.c.idempotency_key, unique=True)
-Index("requests_open", requests.c.reader_at, sqlite_where=requests.c.ended_at.is_(None))
-Index("requests_kept", requests.c.ended_at, sqlite_where=requests.c.body.is_not(None))
+_partial("requests_open", requests.c.reader_at, where=requests.c.ended_at.is_(None))
+_partial("requests_kept", requests.c.ended_at, where=requests.c.body.is_not(None))
 jobs = Table(
     "jobs",
     metadata,
     c("id", Text, key=True),
     c("request", Text, ForeignKey("requests.id")),
-    c("position", Integer),
+    c("position", BigInteger),
     c("account", Text),
     c("kind", JobKind),
     c("model", Text),
     c("priority", Priority),
     c("order_at", Float),
     c("deadline", Float),
-    c("max_tokens", Integer),
-    c("prompt_bytes", Integer),
-    c("dry_limit", Integer),
+    c("max_tokens", BigInteger),
+    c("prompt_bytes", BigInteger),
+    c("dry_limit", BigInteger),
     c("state", JobState),
-    c("fence", Integer),
-    c("lease", Json(Lease), null=True),
+    c("fence", BigInteger),
     c("leased_to", Text, null=True),
-    c("tokens", Integer),
-    c("bytes", Integer),
-    c("dry_tokens", Integer),
-    c("prompt_tokens", Integer, null=True),
+    c("lease_node", Text, null=True),
+    c("lease_poll", Text, null=True),
+    c("lease_granted_at", Float, null=True),
+    c("lease_tokens", BigInteger, null=True),
+    c("lease_alone", Boolean, null=True),
+    c("tokens", BigInteger),
+    c("bytes", BigInteger),
+    c("dry_tokens", BigInteger),
+    c("prompt_tokens", BigInteger, null=True),
     c("prompt_hash", Text, null=True),
-    c("attempts", Integer),
-    c("barren_in_a_row", Integer),
-    c("barren", Integer),
+    c("attempts", BigInteger),
+    c("barren_in_a_row", BigInteger),
+    c("barren", BigInteger),
     c("not_before", Float),
     c("suspect", Boolean),
-    c("needs_context", Integer),
+    c("needs_context", BigInteger),
     c("avoid", Words),
     c("faulted", Words),
     c("finish", FinishReason, null=True),
@@ -182,24 +210,21 @@ jobs = Table(
     c("refusal", LargeBinary, null=True),
     Index("jobs_request", "request"),
 )
-Index("jobs_queued", jobs.c.model, jobs.c.order_at, jobs.c.id, sqlite_where=jobs.c.state == JobState.QUEUED)
-Index(
-    "jobs_queued_of",
-    *(jobs.c.account, jobs.c.model, jobs.c.order_at, jobs.c.id),
-    sqlite_where=jobs.c.state == JobState.QUEUED,
-)
-Index("jobs_leased", jobs.c.leased_to, sqlite_where=jobs.c.leased_to.is_not(None))
-Index("jobs_deadline", jobs.c.deadline, sqlite_where=jobs.c.state.in_([JobState.QUEUED, JobState.LEASED]))
+_queued = jobs.c.state == JobState.QUEUED
+_partial("jobs_queued", jobs.c.model, jobs.c.order_at, jobs.c.id, where=_queued)
+_partial("jobs_queued_of", jobs.c.account, jobs.c.model, jobs.c.order_at, jobs.c.id, where=_queued)
+_partial("jobs_leased", jobs.c.leased_to, where=jobs.c.leased_to.is_not(None))
+_partial("jobs_deadline", jobs.c.deadline, where=jobs.c.state.in_([JobState.QUEUED, JobState.LEASED]))
 chunks = Table(
     "chunks",
     metadata,
     c("job", Text, ForeignKey("jobs.id"), key=True),
-    c("tokens_before", Integer, key=True),
-    c("bytes_before", Integer, key=True),
-    c("fence", Integer),
+    c("tokens_before", BigInteger, key=True),
+    c("bytes_before", BigInteger, key=True),
+    c("fence", BigInteger),
     c("node", Text),
-    c("tokens", Integer),
-    c("bytes", Integer),
+    c("tokens", BigInteger),
+    c("bytes", BigInteger),
     c("token_ids", LargeBinary, null=True),
     c("text", LargeBinary, null=True),
 )
@@ -209,8 +234,8 @@ verdicts = Table(
     c("lease", Text, key=True),
     c("node", Text),
     c("verdict", Verdict),
-    c("tokens", Integer),
-    c("bytes", Integer),
+    c("tokens", BigInteger),
+    c("bytes", BigInteger),
     c("at", Float),
     Index("verdicts_at", "at"),
 )
@@ -228,26 +253,57 @@ TABLE_OF: dict[type[Record], Table] = {
     records.VerdictRecord: verdicts,
 }
 
-_JOB_FIELDS = tuple(field.name for field in fields(Job))
-
-
-def to_row(record: Record) -> dict[str, Any]:
-    """A record's columns by name."""
-    row = {name: getattr(record, name) for name in _names(type(record))}
-    if isinstance(record, JobRecord):
-        del row["job"]
-        row |= {name: getattr(record.job, name) for name in _JOB_FIELDS}
-        row["leased_to"] = record.leased_to
-    return row
-
-
-def from_row(kind: type[Record], row: dict[str, Any]) -> Record:
-    """The record of a row."""
-    if kind is JobRecord:
-        del row["leased_to"]
-        row["job"] = Job(**{name: row.pop(name) for name in _JOB_FIELDS})
-    return kind(**row)
+#: Times that move with every call; `put` leaves them as they are where the row is there.
+MOVING: dict[Table, tuple[str, ...]] = {nodes: ("last_seen", "reported_at"), requests: ("reader_at",)}
 
 
 def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
+
+
+_KEYS = {kind: attrgetter(*(column.name for column in table.primary_key)) for kind, table in TABLE_OF.items()}
+_JOB_FIELDS = tuple(name for name in _names(Job) if name != "lease")
+_LEASE_FIELDS = _names(Lease)[1:]  # the id follows from the job's
+_LEASE_COLUMNS = ("lease_node", "lease_poll", "lease_granted_at", "lease_tokens", "lease_alone")
+_BEFORE_LEASE, _FENCE = _names(Job).index("lease"), _JOB_FIELDS.index("fence")
+_FIELDS = {kind: _names(kind) for kind in TABLE_OF}
+_FIELDS[JobRecord] = _names(JobRecord)[1:]  # its job has columns of its own
+_get_fields = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
+_get_job, _get_lease = attrgetter(*_JOB_FIELDS), attrgetter(*_LEASE_FIELDS)
+
+
+def _places(table: Table, names: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """Takes these columns of a row of the table."""
+    return itemgetter(*(table.c.keys().index(name) for name in names))
+
+
+_take_fields = {kind: _places(TABLE_OF[kind], names) for kind, names in _FIELDS.items()}
+_take_job, _take_lease = _places(jobs, _JOB_FIELDS), _places(jobs, _LEASE_COLUMNS)
+
+
+def key_of(record: Record) -> Any:
+    """What no two records of a kind share."""
+    return _KEYS[type(record)](record)
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """A record's columns by name."""
+    kind = type(record)
+    row = dict(zip(_FIELDS[kind], _get_fields[kind](record), strict=True))
+    if isinstance(record, JobRecord):
+        lease = record.job.lease
+        row.update(zip(_JOB_FIELDS, _get_job(record.job), strict=True))
+        row.update(zip(_LEASE_COLUMNS, _get_lease(lease) if lease else (None,) * len(_LEASE_COLUMNS), strict=True))
+        row["leased_to"] = record.leased_to
+    return row
+
+
+def from_row(kind: type[Record], row: Sequence[Any]) -> Record:
+    """The record of a row, which has all columns in their order."""
+    make: Callable[..., Record] = kind
+    if kind is not JobRecord:
+        return make(*_take_fields[kind](row))
+    job, held = _take_job(row), _take_lease(row)
+    lease = None if held[0] is None else Lease(lease_id(job[0], job[_FENCE]), *held)
+    make_job: Callable[..., Job] = Job
+    return make(make_job(*job[:_BEFORE_LEASE], lease, *job[_BEFORE_LEASE:]), *_take_fields[kind](row))

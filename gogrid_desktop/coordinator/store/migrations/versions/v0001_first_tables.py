@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gogrid_desktop.coordinator.store.migrate import some
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -23,7 +25,7 @@ def upgrade() -> None:
         "invites",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
-        sa.Column("uses_left", sa.Integer(), nullable=False),
+        sa.Column("uses_left", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -40,9 +42,9 @@ def upgrade() -> None:
         "models",
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
-        sa.Column("context", sa.Integer(), nullable=False),
-        sa.Column("created", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("context", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("shared", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("sha256"),
@@ -59,7 +61,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.Float(), nullable=True),
         sa.Column("models", sa.Text(), nullable=False),
         sa.Column("kinds", sa.Text(), nullable=False),
-        sa.Column("context", sa.Integer(), nullable=False),
+        sa.Column("context", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("nodes_token_hash", "nodes", ["token_hash"], unique=True)
@@ -68,8 +70,8 @@ def upgrade() -> None:
         sa.Column("lease", sa.Text(), nullable=False),
         sa.Column("node", sa.Text(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
-        sa.Column("tokens", sa.Integer(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("lease"),
     )
@@ -111,37 +113,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("requests_idempotency", "requests", ["account", "idempotency_key"], unique=True)
-    op.create_index("requests_kept", "requests", ["ended_at"], unique=False, sqlite_where=sa.text("body IS NOT NULL"))
-    op.create_index("requests_open", "requests", ["reader_at"], unique=False, sqlite_where=sa.text("ended_at IS NULL"))
+    op.create_index("requests_kept", "requests", ["ended_at"], unique=False, **some("body IS NOT NULL"))
+    op.create_index("requests_open", "requests", ["reader_at"], unique=False, **some("ended_at IS NULL"))
     op.create_table(
         "jobs",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("request", sa.Text(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("priority", sa.Text(), nullable=False),
         sa.Column("order_at", sa.Float(), nullable=False),
         sa.Column("deadline", sa.Float(), nullable=False),
-        sa.Column("max_tokens", sa.Integer(), nullable=False),
-        sa.Column("prompt_bytes", sa.Integer(), nullable=False),
-        sa.Column("dry_limit", sa.Integer(), nullable=False),
+        sa.Column("max_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("prompt_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("dry_limit", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("lease", sa.Text(), nullable=True),
         sa.Column("leased_to", sa.Text(), nullable=True),
-        sa.Column("tokens", sa.Integer(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
-        sa.Column("dry_tokens", sa.Integer(), nullable=False),
-        sa.Column("prompt_tokens", sa.Integer(), nullable=True),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("dry_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=True),
         sa.Column("prompt_hash", sa.Text(), nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("barren_in_a_row", sa.Integer(), nullable=False),
-        sa.Column("barren", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("barren_in_a_row", sa.BigInteger(), nullable=False),
+        sa.Column("barren", sa.BigInteger(), nullable=False),
         sa.Column("not_before", sa.Float(), nullable=False),
         sa.Column("suspect", sa.Boolean(), nullable=False),
-        sa.Column("needs_context", sa.Integer(), nullable=False),
+        sa.Column("needs_context", sa.BigInteger(), nullable=False),
         sa.Column("avoid", sa.Text(), nullable=False),
         sa.Column("faulted", sa.Text(), nullable=False),
         sa.Column("finish", sa.Text(), nullable=True),
@@ -153,23 +155,19 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
-        "jobs_deadline", "jobs", ["deadline"], unique=False, sqlite_where=sa.text("state IN ('queued', 'leased')")
-    )
-    op.create_index("jobs_leased", "jobs", ["leased_to"], unique=False, sqlite_where=sa.text("leased_to IS NOT NULL"))
-    op.create_index(
-        "jobs_queued", "jobs", ["model", "order_at", "id"], unique=False, sqlite_where=sa.text("state = 'queued'")
-    )
+    op.create_index("jobs_deadline", "jobs", ["deadline"], unique=False, **some("state IN ('queued', 'leased')"))
+    op.create_index("jobs_leased", "jobs", ["leased_to"], unique=False, **some("leased_to IS NOT NULL"))
+    op.create_index("jobs_queued", "jobs", ["model", "order_at", "id"], unique=False, **some("state = 'queued'"))
     op.create_index("jobs_request", "jobs", ["request"], unique=False)
     op.create_table(
         "chunks",
         sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("tokens_before", sa.Integer(), nullable=False),
-        sa.Column("bytes_before", sa.Integer(), nullable=False),
-        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("tokens_before", sa.BigInteger(), nullable=False),
+        sa.Column("bytes_before", sa.BigInteger(), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("node", sa.Text(), nullable=False),
-        sa.Column("tokens", sa.Integer(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("token_ids", sa.LargeBinary(), nullable=True),
         sa.Column("text", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gogrid_desktop.coordinator.store.migrate import some
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -22,5 +24,5 @@ def upgrade() -> None:
         "jobs",
         ["account", "model", "order_at", "id"],
         unique=False,
-        sqlite_where=sa.text("state = 'queued'"),
+        **some("state = 'queued'"),
     )
