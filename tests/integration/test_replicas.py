@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from fixtures_grid import KEY, FakeClock, Node, World, build, complete, said
+from fixtures_grid import KEY, FakeClock, Node, World, build, complete
+from fixtures_grid import said as says
+from sqlalchemy import make_url
 
 from gogrid_desktop.coordinator.crypto import Vault
 from gogrid_desktop.coordinator.news import run_hearing, run_telling
@@ -17,7 +20,7 @@ from gogrid_desktop.coordinator.settings import CoordinatorSettings
 from gogrid_desktop.coordinator.store.postgres import PostgresStore
 from gogrid_desktop.coordinator.store.records import JobRecord, RequestRecord
 from gogrid_desktop.core.lease import JobState
-from gogrid_desktop.errors import StorageAway
+from gogrid_desktop.errors import BadInput, GoGridError, StorageAway
 from gogrid_desktop.protocol.grid import Have, SamplingParams, Verdict
 
 
@@ -133,8 +136,8 @@ async def test_choices_that_end_at_both_at_once_end_their_request(pair: Pair) ->
         there = pair.at_other(node)
         held = (first.id, second.id)
         await asyncio.gather(
-            node.report(said(first, "a", end=complete(1, 1)), held=held),
-            there.report(said(second, "b", end=complete(1, 1)), held=held),
+            node.report(says(first, "a", end=complete(1, 1)), held=held),
+            there.report(says(second, "b", end=complete(1, 1)), held=held),
         )
     found = await pair.one.store.read(lambda tx: tx.find(RequestRecord))
     assert [(one.left, one.ended_at is None) for one in found] == [(0, False)] * 10
@@ -159,6 +162,29 @@ async def test_a_key_that_is_used_at_both_at_once_is_one_request(pair: Pair) -> 
         wish = {"idempotency_key": f"k{index}", "body_hash": "same"}
         first, second = await asyncio.gather(pair.one.ask(**wish), pair.other.ask(**wish))
         assert first == second
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"database": "none"}, "does not exist"),
+        ({"host": "127.0.0.1", "port": 1, "query": {}}, "does not answer"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_said(
+    new_database: Callable[[], str], change: dict[str, Any], said: str
+) -> None:
+    url = make_url(new_database()).set(**change).render_as_string(hide_password=False)
+    with pytest.raises(GoGridError, match=said) as caught:
+        PostgresStore(url)
+    assert "--database" in caught.value.remedy
+
+
+@pytest.mark.parametrize("url", ["postgresql://someone:secret@host", "mysql://someone:secret@host/grid", "secret://"])
+def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(BadInput, match="database") as caught:
+        PostgresStore(url)
+    assert "secret@" not in str(caught.value)
 
 
 async def test_a_database_that_was_away_is_waited_for(pair: Pair) -> None:

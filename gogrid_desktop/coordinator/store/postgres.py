@@ -9,6 +9,7 @@ each other. Source: https://www.postgresql.org/docs/14/sql-notify.html, .../expl
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from gogrid_desktop.coordinator.store.sql import SqlTx
 from gogrid_desktop.coordinator.store.statements import Statements
 from gogrid_desktop.coordinator.store.threads import Threads
 from gogrid_desktop.errors import BadInput, GoGridError, StorageAway, StorageFull
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -60,10 +63,11 @@ class PostgresStore:
         self._ahead_s = self._clock_set_s = 0.0
         try:
             self._migrate()
-        except StorageAway as error:
+        except (StorageAway, DBAPIError) as error:
             self._engine.dispose()
+            reason = error.message if isinstance(error, StorageAway) else f"It says: {_first_line(error)}."
             raise GoGridError(
-                f"The database cannot be opened. {error.message}", "Check --database, and that PostgreSQL runs."
+                f"The database cannot be opened. {reason}", "Check --database, and that PostgreSQL runs."
             ) from error
 
     def _migrate(self) -> None:
@@ -97,7 +101,8 @@ class PostgresStore:
                     yield ""
                     async for notify in connection.notifies():
                         yield notify.payload
-            except psycopg.OperationalError:
+            except psycopg.Error as error:
+                log.warning("what other replicas tell is not heard for a while: %s", error)
                 await asyncio.sleep(AGAIN_S)
 
     def clock(self) -> float:
