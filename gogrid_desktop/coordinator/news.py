@@ -57,10 +57,9 @@ class News:
         """The next message, as soon as there is something to tell and the last one is a tick ago."""
         await self._some.wait()
         await asyncio.sleep(TICK_S)
-        changed = sorted(self._changed - self._ended) if len(self._changed) <= MAX_REQUESTS else None
-        words = Words(replica=self.replica, work=self._work, changed=changed, ended=sorted(self._ended))
-        if changed is None:
-            words.ended = []
+        words = Words(replica=self.replica, work=self._work, changed=None)
+        if len(self._changed) <= MAX_REQUESTS:
+            words.changed, words.ended = sorted(self._changed - self._ended), sorted(self._ended)
         self._changed, self._ended, self._work = set(), set(), False
         self._some.clear()
         return words.model_dump_json()

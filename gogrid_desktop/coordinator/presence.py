@@ -85,7 +85,7 @@ class Presence:
 
     def known(self, now: float) -> list[NodeRecord]:
         """Nodes whose last call is not long ago."""
-        return [node.record for node in self._nodes.values() if now - node.last_seen <= self._known_s]
+        return self.calling(now, self._known_s)
 
     def calling(self, now: float, within_s: float) -> list[NodeRecord]:
         """Nodes whose last call is not longer ago than that."""

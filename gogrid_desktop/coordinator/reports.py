@@ -54,14 +54,13 @@ async def take(grid: Grid, node: str, report: Report) -> Reported:
         tx.put(*judged.chunks, *judged.remembered)
         return judged, kept
 
-    named = {one.lease for one in report.leases} | set(report.held)
-    ahead = [Ahead(JobRecord, "leased_to", (node,)), Ahead(VerdictRecord, "lease", named)]
+    ahead = Ahead(JobRecord, "leased_to", (node,))
     judged, kept = _Judged(), NOTHING
     if not report.leases:  # most heartbeats change nothing: spare them the writer
-        judged = await grid.store.read(judge, *ahead)
+        judged = await grid.store.read(judge, ahead)
     if report.leases or judged.jobs:
         ends = ending(job_of(one.lease) for one in report.leases if one.end is not None)
-        judged, kept = await grid.store.write(write, ends, *ahead)
+        judged, kept = await grid.store.write(write, ends, ahead)
     for one in report.leases:
         if isinstance(one.end, Fault):  # not its message, which may quote the prompt
             log.warning("%s reports a %s fault under lease %s", node, one.end.kind.value, one.lease)
@@ -73,8 +72,9 @@ async def take(grid: Grid, node: str, report: Report) -> Reported:
 def _judge(grid: Grid, tx: Tx, node: str, report: Report, now: float) -> _Judged:
     judged = _Judged()
     said: dict[str, LeaseReport | None] = {**dict.fromkeys(report.held), **{one.lease: one for one in report.leases}}
-    past = {one.lease: one for one in tx.find(VerdictRecord, lease=said, node=node)} if said else {}
     jobs = {one.id: one for one in tx.find(JobRecord, leased_to=node)}
+    over = said.keys() - {one.job.lease.id for one in jobs.values() if one.job.lease}
+    past = {one.lease: one for one in tx.find(VerdictRecord, lease=over, node=node)} if over else {}
     if late := {job_of(one) for one in said} - jobs.keys():
         jobs |= {one.id: one for one in tx.find(JobRecord, id=late)}
     for lease_id, one in said.items():

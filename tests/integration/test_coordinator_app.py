@@ -102,11 +102,6 @@ async def test_a_task_that_dies_is_told_to_whoever_runs_the_process(
         assert isinstance(await asyncio.wait_for(told, 5), RuntimeError)
 
 
-async def _call(app: FastAPI, node: dict[str, str]) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://grid") as http:
-        await http.post("/grid/v1/leases?wait=5", json=CALL, headers=node)
-
-
 async def test_a_stop_ends_readers_at_once(tmp_path: Path) -> None:
     app = create_app(CoordinatorSettings(data=tmp_path), MemoryStore())
     async with running(app):

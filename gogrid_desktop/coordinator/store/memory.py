@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from gogrid_desktop.coordinator.store.one_process import OneProcess
 from gogrid_desktop.coordinator.store.port import PAGE, Ahead, R, Tx
 from gogrid_desktop.coordinator.store.records import (
     ChunkRecord,
@@ -160,7 +159,7 @@ class MemoryTx:
         return self._tables.setdefault(kind, {})
 
 
-class MemoryStore:
+class MemoryStore(OneProcess):
     """Keeps nothing beyond its own life. A transaction that raises leaves everything as it was."""
 
     def __init__(self) -> None:
@@ -174,16 +173,6 @@ class MemoryStore:
 
     async def read(self, work: Callable[[Tx], T], *ahead: Ahead) -> T:
         return work(MemoryTx({kind: dict(table) for kind, table in self._tables.items()}))
-
-    async def tell(self, words: str) -> None:
-        """Nobody else can use it."""
-
-    async def told(self) -> AsyncGenerator[str, None]:
-        await asyncio.Event().wait()
-        yield ""
-
-    def clock(self) -> float:
-        return time.time()
 
     async def close(self) -> None:
         self._tables = {}

@@ -133,10 +133,12 @@ class SqlTx:
         return list(self._records(ChunkRecord, statements.chunks_after, {"job": job, "after_bytes": after_bytes}))
 
     def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        for column, times in (("last_seen", nodes), ("reported_at", reports), ("reader_at", readers)):
-            if times:
-                rows = [{"key": key, "at": at} for key, at in sorted(times.items())]
-                self.connection.execute(statements.touch(column), rows)
+        if ids := sorted({*nodes, *reports}):  # each once and in order: several replicas see the same nodes
+            rows = [{"key": id, "seen": nodes.get(id), "reported": reports.get(id)} for id in ids]
+            self.connection.execute(statements.touch_nodes, rows)
+        if readers:
+            rows = [{"key": key, "read": at} for key, at in sorted(readers.items())]
+            self.connection.execute(statements.touch_readers, rows)
 
     def shift(self, gap_s: float) -> None:
         for statement in statements.shifts:

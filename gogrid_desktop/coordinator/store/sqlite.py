@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -19,6 +18,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from gogrid_desktop.coordinator.store.migrate import upgrade
+from gogrid_desktop.coordinator.store.one_process import OneProcess
 from gogrid_desktop.coordinator.store.port import Ahead, Tx
 from gogrid_desktop.coordinator.store.sql import SqlTx
 from gogrid_desktop.coordinator.store.statements import Statements
@@ -36,7 +36,7 @@ _FULL = (sqlite3.SQLITE_FULL, 4874)
 _STATEMENTS = Statements(postgres=False)
 
 
-class SqliteStore:
+class SqliteStore(OneProcess):
     """Opens (and where needed makes or migrates) the database at `path`. Raises StorageFull, GoGridError."""
 
     def __init__(self, path: Path) -> None:
@@ -58,16 +58,6 @@ class SqliteStore:
 
     async def read(self, work: Callable[[Tx], T], *ahead: Ahead) -> T:
         return await self._reader.threads.later(work, ahead)
-
-    async def tell(self, words: str) -> None:
-        """One process serves a file."""
-
-    async def told(self) -> AsyncGenerator[str, None]:
-        await asyncio.Event().wait()
-        yield ""
-
-    def clock(self) -> float:
-        return time.time()
 
     async def close(self) -> None:
         await asyncio.to_thread(self._shut)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ARRAY,
     Column,
     ColumnElement,
+    Float,
     Select,
     Table,
     Text,
@@ -92,10 +93,17 @@ class Statements:
         return column.in_(bindparam(name, expanding=True))
 
 
-@cache
-def touch(column: str) -> Update:
-    table = requests if column == "reader_at" else nodes
-    return update(table).where(table.c.id == bindparam("key")).values({column: bindparam("at")})
+touch_nodes = (
+    update(nodes)
+    .where(nodes.c.id == bindparam("key"))
+    .values(
+        last_seen=func.coalesce(bindparam("seen", type_=Float), nodes.c.last_seen),
+        reported_at=func.coalesce(bindparam("reported", type_=Float), nodes.c.reported_at),
+    )
+)
+touch_readers = (
+    update(requests).where(requests.c.id == bindparam("key")).values(reader_at=bindparam("read", type_=Float))
+)
 
 
 @cache
