@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from gogrid_desktop import __version__
 from gogrid_desktop.cli import agent, control, demo, doctor, recording, schedule, settings, tray
@@ -58,6 +59,6 @@ def main() -> None:
         app()
     except GoGridError as error:
         Console(stderr=True, highlight=False).print(
-            f"[red]{error.message}[/red] {error.remedy}".rstrip(), soft_wrap=True
+            f"[red]{escape(error.message)}[/red] {escape(error.remedy)}".rstrip(), soft_wrap=True
         )
         sys.exit(error.exit_code)
