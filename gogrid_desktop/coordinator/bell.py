@@ -5,19 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 
+from cachetools import TTLCache
+
 from gogrid_desktop.coordinator.ports import Closing
+
+RECENT_S = 5.0
+MOST = 100_000
 
 
 class Bells:
-    """Watches by request. `close` ends all of them at once: the coordinator stops."""
+    """Watches by request. `close` ends all of them at once: the coordinator stops.
+
+    Who watches a request soon after he has looked at it misses nothing: what was rung while nobody watched is
+    remembered for `RECENT_S`.
+    """
 
     def __init__(self) -> None:
         self._watches: dict[str, set[BellWatch]] = {}
         self._closed = False
+        self._recent: TTLCache[str, None] = TTLCache(MOST, RECENT_S)
 
     def watch(self, request: str, *, ends: bool = False) -> BellWatch:
         watch = BellWatch(self, request, ends)
         self._watches.setdefault(request, set()).add(watch)
+        if request in self._recent:
+            watch.wake()
         if self._closed:
             watch.end()
         return watch
@@ -25,7 +37,10 @@ class Bells:
     def ring(self, requests: Iterable[str], ended: Collection[str]) -> None:
         """These requests have changed; of those that are in `ended` a job has ended."""
         for request in requests:
-            for watch in self._watches.get(request, ()):
+            watches = self._watches.get(request, ())
+            if not watches:
+                self._recent[request] = None
+            for watch in watches:
                 if request in ended or not watch.ends:
                     watch.wake()
 

@@ -9,7 +9,7 @@ from gogrid_desktop.coordinator.bell import BellWatch
 from gogrid_desktop.coordinator.books import Kept, keep
 from gogrid_desktop.coordinator.grid import Grid
 from gogrid_desktop.coordinator.lately import Lately
-from gogrid_desktop.coordinator.matching import expected_s, place
+from gogrid_desktop.coordinator.matching import expected_s
 from gogrid_desktop.coordinator.ports import (
     Account,
     ChoiceView,
@@ -55,9 +55,10 @@ class GridDesk:
 
     async def submit(self, submission: Submission) -> RequestView:
         grid, now = self._grid, self._grid.now()
+        cost_s = expected_s(one.max_tokens for one in submission.params)
 
         def work(tx: Tx) -> RequestView:
-            return self._repeated(tx, submission) or self._queue(tx, submission, now)
+            return self._repeated(tx, submission) or self._queue(tx, submission, order_at, now)
 
         if why := await self._unserved(submission, now):
             # A repeat of an answered request needs no node.
@@ -65,7 +66,8 @@ class GridDesk:
             if earlier is None:
                 raise Unservable(why)
             return earlier
-        view = await grid.store.write(work, Ahead(AccountRecord, "id", (submission.account,)))
+        order_at = grid.fairness.place(submission.account, submission.priority, submission.deadline_s, cost_s, now)
+        view = await grid.store.write(work)
         grid.committed(work=True)
         return view
 
@@ -132,13 +134,8 @@ class GridDesk:
             raise IdempotencyConflict
         return self._view(tx, earlier)
 
-    def _queue(self, tx: Tx, submission: Submission, now: float) -> RequestView:
+    def _queue(self, tx: Tx, submission: Submission, order_at: float, now: float) -> RequestView:
         settings = self._grid.settings
-        account = tx.one(AccountRecord, id=submission.account)
-        if account is None:
-            raise LookupError(f"there is no account {submission.account}")
-        cost_s = expected_s(one.max_tokens for one in submission.params)
-        order_at, next_at = place(submission.priority, submission.deadline_s, cost_s, account.next_at, now)
         body = body_of(submission)
         grace_s = settings.reader_grace_s if submission.idempotency_key is None else settings.reader_grace_with_key_s
         request = RequestRecord(
@@ -176,7 +173,7 @@ class GridDesk:
             )
             for position, params in enumerate(submission.params)
         ]
-        tx.put(replace(account, next_at=next_at), request, *jobs)
+        tx.put(request, *jobs)
         choices = tuple(self._choice(tx, job, 0) for job in jobs)
         return RequestView(request.id, request.kind, request.model, now, choices)
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from gogrid_desktop.coordinator.bell import Bells
 from gogrid_desktop.coordinator.books import NOTHING, Kept
 from gogrid_desktop.coordinator.crypto import Vault
+from gogrid_desktop.coordinator.fairness import Fairness
 from gogrid_desktop.coordinator.news import News
 from gogrid_desktop.coordinator.presence import Presence
 from gogrid_desktop.coordinator.settings import CoordinatorSettings
 from gogrid_desktop.coordinator.store.port import Store, Tx
 from gogrid_desktop.coordinator.store.records import MetaRecord, NodeRecord
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 
 
 @dataclass(slots=True)
@@ -27,7 +29,9 @@ class Grid:
     settings: CoordinatorSettings
     store: Store
     vault: Vault
+    unsaid: Unsaid
     presence: Presence
+    fairness: Fairness
     bells: Bells = field(default_factory=Bells)
     work: asyncio.Event = field(default_factory=asyncio.Event)
     jitter: Callable[[], float] = secrets.SystemRandom().random
@@ -48,8 +52,9 @@ class Grid:
 
 def new_grid(settings: CoordinatorSettings, store: Store, vault: Vault) -> Grid:
     """A grid that remembers nobody yet."""
-    clock = settings.clock or store.clock
-    return Grid(settings, store, vault, Presence(clock(), settings.node_known_s))
+    now, unsaid = (settings.clock or store.clock)(), Unsaid()
+    presence = Presence(now, settings.node_known_s, unsaid)
+    return Grid(settings, store, vault, unsaid, presence, Fairness(unsaid))
 
 
 async def remember(grid: Grid) -> None:

@@ -124,7 +124,7 @@ class Desk(Protocol):
         ...
 
     def watch(self, request: str, *, ends: bool = False) -> Watch:
-        """`ends`: wakes only when one of its choices may have ended."""
+        """Wakes for what changed since it was looked at, a moment ago. `ends`: if one of its choices may have ended."""
         ...
 
     async def view(self, request: str, account: str, *, ledger: bool = False) -> RequestView | None:

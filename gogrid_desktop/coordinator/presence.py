@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gogrid_desktop.coordinator.store.records import NodeRecord
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.protocol.grid import LEASE_S, REPORTS_PER_S, JobKind, NodeState, Priority
 
 
@@ -22,24 +23,12 @@ class _Node:
     state: NodeState = field(default_factory=NodeState)
 
 
-@dataclass(slots=True)
-class Unsaid:
-    """What the database has not heard yet: when nodes called, when they reported, when requests were read."""
-
-    nodes: dict[str, float] = field(default_factory=dict)
-    reports: dict[str, float] = field(default_factory=dict)
-    readers: dict[str, float] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.nodes or self.reports or self.readers)
-
-
 class Presence:
-    def __init__(self, now: float, known_s: float) -> None:
+    def __init__(self, now: float, known_s: float, unsaid: Unsaid) -> None:
         self._since = now
         self._known_s = known_s
         self._nodes: dict[str, _Node] = {}
-        self._unsaid = Unsaid()
+        self._unsaid = unsaid
 
     def learn(self, nodes: Iterable[NodeRecord]) -> None:
         """What the database knows of nodes: all of them at the start, later those whose offer changed."""
@@ -98,15 +87,3 @@ class Presence:
     def read(self, request: str, now: float) -> None:
         """A reader of this request is there."""
         self._unsaid.readers[request] = now
-
-    def take_unsaid(self) -> Unsaid:
-        """What the database has not heard yet. It counts as said."""
-        taken, self._unsaid = self._unsaid, Unsaid()
-        return taken
-
-    def put_back(self, unsaid: Unsaid) -> None:
-        """The database could not take it."""
-        now = self._unsaid
-        self._unsaid = Unsaid(
-            {**unsaid.nodes, **now.nodes}, {**unsaid.reports, **now.reports}, {**unsaid.readers, **now.readers}
-        )

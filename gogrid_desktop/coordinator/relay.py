@@ -50,7 +50,6 @@ async def follow(
         await desk.touch_reader(request)
         tick_at = now() + tick_s
         while True:
-            view = await desk.look(view, cursor.sent)
             cursor, pieces = cursor.advance(view)
             if pieces:
                 yield pieces
@@ -68,6 +67,7 @@ async def follow(
                 await desk.touch_reader(request)
                 tick_at = now() + tick_s
                 yield ()
+            view = await desk.look(view, cursor.sent)
     finally:
         watch.close()
 

@@ -15,6 +15,7 @@ from gogrid_desktop.coordinator.books import NOTHING, Kept, keep
 from gogrid_desktop.coordinator.grid import Grid
 from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import JobRecord, MetaRecord, NodeRecord, RequestRecord
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.core.lease import cancel, expire, pass_deadline
 from gogrid_desktop.errors import StorageError
 from gogrid_desktop.protocol.grid import LEASE_S, SWEEP_S
@@ -28,10 +29,11 @@ GAP_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """`gap_s`: by how much times were moved. `kept`: what changed. `seen`, `offers`: of nodes, lately."""
+    """`gap_s`: by how much times were moved. `kept`: what changed. `leads`, `seen`, `offers`: see `Tx`; of late."""
 
     gap_s: float
     kept: Kept
+    leads: dict[str, float]
     seen: dict[str, float]
     offers: tuple[NodeRecord, ...]
 
@@ -39,23 +41,24 @@ class Swept:
 async def sweep(grid: Grid) -> Swept:
     """One round. Raises StorageError; then nothing was changed."""
     now = grid.now()
-    unsaid = grid.presence.take_unsaid()
+    unsaid = grid.unsaid.take()
     judges = grid.presence.may_judge(now)
 
     def work(tx: Tx) -> Swept:
-        tx.touch(unsaid.nodes, unsaid.reports, unsaid.readers)
+        tx.touch(unsaid, now)
         gap_s, kept = _sweep(grid, tx, now, judges)
         since = now - 2 * GAP_S
-        return Swept(gap_s, kept, tx.seen(since), tuple(tx.offered(since)))
+        return Swept(gap_s, kept, tx.leads(now), tx.seen(since), tuple(tx.offered(since)))
 
     try:
         swept = await grid.store.write(work)
     except StorageError:
-        grid.presence.put_back(unsaid)
+        grid.unsaid.put_back(unsaid)
         raise
     if swept.gap_s:
         log.warning("no sweep for %.1f s; leases and deadlines were moved", swept.gap_s)
         grid.presence.shift(swept.gap_s, now)
+    grid.fairness.learn(swept.leads, now)
     grid.presence.learn(swept.offers)
     grid.presence.heard(swept.seen)
     grid.swept_at = now
@@ -112,10 +115,15 @@ async def run_flushes(grid: Grid) -> None:
     """Tell the database once a second whom we saw, until cancelled."""
     while True:
         await asyncio.sleep(FLUSH_S)
-        unsaid = grid.presence.take_unsaid()
+        unsaid, now = grid.unsaid.take(), grid.now()
         if not unsaid:
             continue
+
+        def tell(tx: Tx, it: Unsaid = unsaid, now: float = now) -> dict[str, float]:
+            tx.touch(it, now)
+            return tx.leads(now)
+
         try:
-            await grid.store.write(lambda tx, it=unsaid: tx.touch(it.nodes, it.reports, it.readers))  # type: ignore[misc]
+            grid.fairness.learn(await grid.store.write(tell), now)
         except StorageError:
-            grid.presence.put_back(unsaid)
+            grid.unsaid.put_back(unsaid)

@@ -17,6 +17,7 @@ from gogrid_desktop.coordinator.store.records import (
     NodeRecord,
     RequestRecord,
 )
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.core.lease import (
     FinishReason,
     Job,
@@ -175,7 +176,7 @@ async def test_overdue_and_unread_are_found(store: Store) -> None:
     assert await store.read(lambda tx: [one.id for one in tx.overdue(50.6)]) == ["req.0"]
     assert await store.read(lambda tx: tx.unread(31.0)) == []
     assert await store.read(lambda tx: [one.id for one in tx.unread(31.1)]) == ["req"]
-    await store.write(lambda tx: tx.touch({}, {}, {"req": 20.0, "unknown": 1.0}))
+    await store.write(lambda tx: tx.touch(Unsaid(readers={"req": 20.0, "unknown": 1.0}), 1.0))
     assert await store.read(lambda tx: tx.unread(31.1)) == []
 
 
@@ -197,7 +198,7 @@ async def test_a_lease_is_silent_when_its_node_has_not_reported_since(store: Sto
 
     assert await silent(3.0) == []
     assert await silent(20.0) == ["req.0", "req.2"]
-    await store.write(lambda tx: tx.touch({}, {"n": 21.0}, {}))
+    await store.write(lambda tx: tx.touch(Unsaid(reports={"n": 21.0}), 1.0))
     assert await silent(20.0) == ["req.2"]
     assert await silent(21.1) == ["req.0", "req.1", "req.2"]
 
@@ -210,14 +211,14 @@ async def test_what_nodes_have_is_counted(store: Store) -> None:
 
 async def test_nodes_are_found_by_when_they_called_and_when_their_offer_changed(store: Store) -> None:
     await fill(store, NODE)
-    await store.write(lambda tx: tx.touch({"n": 9.0, "unknown": 1.0}, {}, {}))
+    await store.write(lambda tx: tx.touch(Unsaid({"n": 9.0, "unknown": 1.0}), 1.0))
     assert await store.read(lambda tx: (tx.seen(9.0), tx.seen(9.1))) == ({"n": 9.0}, {})
     assert await store.read(lambda tx: [len(tx.offered(since)) for since in (5.0, 5.1)]) == [1, 0]
 
 
 async def test_times_that_move_are_left_alone_by_what_was_read_before_they_did(store: Store) -> None:
     await fill(store, NODE)
-    await store.write(lambda tx: tx.touch({"n": 9.0}, {"n": 8.0}, {"req": 7.0}))
+    await store.write(lambda tx: tx.touch(Unsaid({"n": 9.0}, {"n": 8.0}, {"req": 7.0}), 1.0))
     await store.write(lambda tx: tx.put(replace(NODE, context=1), request(ended_at=6.0)))
     node = await store.read(lambda tx: tx.one(NodeRecord, id="n"))
     assert node == replace(NODE, context=1, last_seen=9.0, reported_at=8.0)

@@ -54,6 +54,7 @@ class WatchInMemory:
     def __init__(self, desk: DeskInMemory) -> None:
         self._desk = desk
         self._bell = asyncio.Event()
+        self._bell.set()  # something may have happened since it was looked at
         desk.watches.add(self)
 
     def ring(self) -> None:

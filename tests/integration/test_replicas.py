@@ -56,8 +56,8 @@ async def pair(new_database: Callable[[], str], tmp_path: Path) -> AsyncIterator
 
 async def settle(world: World) -> None:
     """Let the database hear of what this replica saw."""
-    it = world.grid.presence.take_unsaid()
-    await world.store.write(lambda tx: tx.touch(it.nodes, it.reports, it.readers))
+    unsaid, now = world.grid.unsaid.take(), world.clock.now
+    await world.store.write(lambda tx: tx.touch(unsaid, now))
 
 
 async def test_a_node_that_waits_at_one_gets_what_is_asked_of_the_other(pair: Pair) -> None:

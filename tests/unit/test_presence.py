@@ -6,16 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from gogrid_desktop.coordinator.presence import Presence, Unsaid
+from gogrid_desktop.coordinator.presence import Presence
 from gogrid_desktop.coordinator.store.records import NodeRecord
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.protocol.grid import JobKind, NodeState, Priority
 
 NODE = NodeRecord("n", "h", "name", "", "", 0.0, 0.0, None, ("m",), (JobKind.CHAT,), 100)
 
 
 @pytest.fixture
-def presence() -> Presence:
-    it = Presence(now=0.0, known_s=900.0)
+def unsaid() -> Unsaid:
+    return Unsaid()
+
+
+@pytest.fixture
+def presence(unsaid: Unsaid) -> Presence:
+    it = Presence(0.0, 900.0, unsaid)
     it.saw(NODE, 0.0)
     return it
 
@@ -57,12 +63,14 @@ def test_ten_reports_in_a_second_are_allowed_and_the_next_is_not(presence: Prese
     assert not presence.allow_report("n", 1.12)
 
 
-def test_what_the_database_could_not_take_is_offered_again(presence: Presence) -> None:
+def test_what_the_database_could_not_take_is_offered_again(presence: Presence, unsaid: Unsaid) -> None:
     presence.read("r", 3.0)
     presence.reported("n", NodeState(), 2.0)
-    unsaid = presence.take_unsaid()
-    assert unsaid == Unsaid({"n": 0.0}, {"n": 2.0}, {"r": 3.0})
-    assert not presence.take_unsaid()
+    unsaid.charge("a", 5.0)
+    taken = unsaid.take()
+    assert taken == Unsaid({"n": 0.0}, {"n": 2.0}, {"r": 3.0}, {"a": 5.0})
+    assert not unsaid
     presence.read("r", 5.0)
-    presence.put_back(unsaid)
-    assert presence.take_unsaid() == Unsaid({"n": 0.0}, {"n": 2.0}, {"r": 5.0})
+    unsaid.charge("a", 1.0)
+    unsaid.put_back(taken)
+    assert unsaid.take() == Unsaid({"n": 0.0}, {"n": 2.0}, {"r": 5.0}, {"a": 6.0})

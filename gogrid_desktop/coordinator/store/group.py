@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from gogrid_desktop.coordinator.store.port import PAGE, Ahead, R, Tx
 from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, NodeRecord, Record, RequestRecord
 from gogrid_desktop.coordinator.store.tables import TABLE_OF, key_of
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.protocol.grid import Priority
 
 T = TypeVar("T")
@@ -206,8 +207,11 @@ class WorkTx:
     def chunks(self, job: str, after_bytes: int = -1) -> list[ChunkRecord]:
         return self._whole().chunks(job, after_bytes)
 
-    def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        self._whole(changes=True).touch(nodes, reports, readers)
+    def touch(self, unsaid: Unsaid, now: float) -> None:
+        self._whole(changes=True).touch(unsaid, now)
+
+    def leads(self, now: float) -> dict[str, float]:
+        return self._whole().leads(now)
 
     def shift(self, gap_s: float) -> None:
         self._whole(changes=True).shift(gap_s)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from gogrid_desktop.coordinator.store.one_process import OneProcess
 from gogrid_desktop.coordinator.store.port import PAGE, Ahead, R, Tx
 from gogrid_desktop.coordinator.store.records import (
+    AccountRecord,
     ChunkRecord,
     JobRecord,
     NodeRecord,
@@ -18,6 +19,7 @@ from gogrid_desktop.coordinator.store.records import (
     VerdictRecord,
 )
 from gogrid_desktop.coordinator.store.tables import MOVING, TABLE_OF, key_of
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.core.lease import JobState, shift
 from gogrid_desktop.protocol.grid import Priority
 
@@ -119,13 +121,18 @@ class MemoryTx:
         ]
         return sorted(found, key=lambda record: (record.tokens_before, record.bytes_before))
 
-    def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        for node in self.find(NodeRecord, id=nodes):
-            self._keep(replace(node, last_seen=nodes[node.id]))
-        for node in self.find(NodeRecord, id=reports):
-            self._keep(replace(node, reported_at=reports[node.id]))
-        for one in self.find(RequestRecord, id=readers):
-            self._keep(replace(one, reader_at=readers[one.id]))
+    def touch(self, unsaid: Unsaid, now: float) -> None:
+        for node in self.find(NodeRecord, id=unsaid.nodes):
+            self._keep(replace(node, last_seen=unsaid.nodes[node.id]))
+        for node in self.find(NodeRecord, id=unsaid.reports):
+            self._keep(replace(node, reported_at=unsaid.reports[node.id]))
+        for one in self.find(RequestRecord, id=unsaid.readers):
+            self._keep(replace(one, reader_at=unsaid.readers[one.id]))
+        for account in self.find(AccountRecord, id=unsaid.charges):
+            self._keep(replace(account, next_at=max(account.next_at, now) + unsaid.charges[account.id]))
+
+    def leads(self, now: float) -> dict[str, float]:
+        return {account.id: account.next_at for account in self.find(AccountRecord) if account.next_at > now}
 
     def shift(self, gap_s: float) -> None:
         for node in self.find(NodeRecord):

@@ -6,11 +6,12 @@ Rules stay in `core`; a store only finds and keeps.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from gogrid_desktop.coordinator.store.records import ChunkRecord, JobRecord, NodeRecord, Record, RequestRecord
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.protocol.grid import Priority
 
 #: The first page of a queue.
@@ -90,8 +91,12 @@ class Tx(Protocol):
         """The ledger of a job in order; only what reaches beyond `after_bytes`."""
         ...
 
-    def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        """Set `last_seen` and `reported_at` of nodes and `reader_at` of requests."""
+    def touch(self, unsaid: Unsaid, now: float) -> None:
+        """Set `last_seen` and `reported_at` of nodes and `reader_at` of requests; move `next_at` of accounts on."""
+        ...
+
+    def leads(self, now: float) -> dict[str, float]:
+        """`next_at` of all accounts where it is later than now."""
         ...
 
     def shift(self, gap_s: float) -> None:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WRITERS, READERS = 2, 2
+WRITERS, READERS = 1, 1
 CHANNEL = "gogrid"
 #: A database that does not answer for so long is away.
 ANSWER_S = 10

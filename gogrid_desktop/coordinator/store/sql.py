@@ -22,6 +22,7 @@ from gogrid_desktop.coordinator.store.records import (
 )
 from gogrid_desktop.coordinator.store.statements import Statements
 from gogrid_desktop.coordinator.store.tables import MOVING, TABLE_OF, from_row, to_row
+from gogrid_desktop.coordinator.store.unsaid import Unsaid
 from gogrid_desktop.protocol.grid import Priority
 
 #: SQLite takes 32,766 values in one statement.
@@ -132,13 +133,19 @@ class SqlTx:
     def chunks(self, job: str, after_bytes: int = -1) -> list[ChunkRecord]:
         return list(self._records(ChunkRecord, statements.chunks_after, {"job": job, "after_bytes": after_bytes}))
 
-    def touch(self, nodes: Mapping[str, float], reports: Mapping[str, float], readers: Mapping[str, float]) -> None:
-        if ids := sorted({*nodes, *reports}):  # each once and in order: several replicas see the same nodes
-            rows = [{"key": id, "seen": nodes.get(id), "reported": reports.get(id)} for id in ids]
+    def touch(self, unsaid: Unsaid, now: float) -> None:
+        if ids := sorted({*unsaid.nodes, *unsaid.reports}):  # each once and in order: replicas see the same nodes
+            rows = [{"key": id, "seen": unsaid.nodes.get(id), "reported": unsaid.reports.get(id)} for id in ids]
             self.connection.execute(statements.touch_nodes, rows)
-        if readers:
-            rows = [{"key": key, "read": at} for key, at in sorted(readers.items())]
+        if unsaid.readers:
+            rows = [{"key": key, "read": at} for key, at in sorted(unsaid.readers.items())]
             self.connection.execute(statements.touch_readers, rows)
+        if unsaid.charges:
+            rows = [{"key": key, "now": now, "seconds": seconds} for key, seconds in sorted(unsaid.charges.items())]
+            self.connection.execute(self._its.charge, rows)
+
+    def leads(self, now: float) -> dict[str, float]:
+        return {row.id: row.next_at for row in self.connection.execute(statements.leads, {"now": now})}
 
     def shift(self, gap_s: float) -> None:
         for statement in statements.shifts:

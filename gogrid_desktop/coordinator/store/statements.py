@@ -26,14 +26,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gogrid_desktop.coordinator.store.tables import MOVING, chunks, jobs, nodes, requests, verdicts
+from gogrid_desktop.coordinator.store.tables import MOVING, accounts, chunks, jobs, nodes, requests, verdicts
 
 #: Requests purged in one transaction.
 PURGED = 500
 #: In words, because SQLite uses a partial index only for the very words that it was made with.
 _QUEUED = text("state = 'queued'")
 _ACTIVE = text("state IN ('queued', 'leased')")
-_NOW: Any = bindparam("now")
+_NOW: Any = bindparam("now", type_=Float)
 
 
 class Statements:
@@ -48,6 +48,12 @@ class Statements:
             select(jobs.c.leased_to, func.count().label("jobs"), func.max(case((jobs.c.lease_alone, 1), else_=0)))
             .where(among(jobs.c.leased_to, "nodes"))
             .group_by(jobs.c.leased_to)
+        )
+        later = func.greatest if postgres else func.max
+        self.charge = (
+            update(accounts)
+            .where(accounts.c.id == bindparam("key"))
+            .values(next_at=later(accounts.c.next_at, _NOW) + bindparam("seconds", type_=Float))
         )
         of_them = among(jobs.c.request, "ids")
         self.purges = (
@@ -121,6 +127,7 @@ silent = (
     .where(or_(nodes.c.id.is_(None), nodes.c.reported_at < bindparam("before")))
 )
 seen = select(nodes.c.id, nodes.c.last_seen).where(nodes.c.last_seen >= bindparam("since"))
+leads = select(accounts.c.id, accounts.c.next_at).where(accounts.c.next_at > _NOW)
 offered = select(nodes).where(nodes.c.offered_at >= bindparam("since"))
 newest = select(jobs).order_by(jobs.c.order_at.desc()).limit(bindparam("limit"))
 overdue = select(jobs).where(_ACTIVE, jobs.c.deadline < _NOW)

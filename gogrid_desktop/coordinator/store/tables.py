@@ -254,7 +254,11 @@ TABLE_OF: dict[type[Record], Table] = {
 }
 
 #: Times that move with every call; `put` leaves them as they are where the row is there.
-MOVING: dict[Table, tuple[str, ...]] = {nodes: ("last_seen", "reported_at"), requests: ("reader_at",)}
+MOVING: dict[Table, tuple[str, ...]] = {
+    accounts: ("next_at",),
+    nodes: ("last_seen", "reported_at"),
+    requests: ("reader_at",),
+}
 
 
 def _names(kind: type[Any]) -> tuple[str, ...]:
