@@ -23,5 +23,5 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def new_database(postgres: Postgres) -> Callable[[], str]:
     """Makes a database with all tables, and gives its address."""
-    PostgresStore(postgres.new_database(_TEMPLATE))._shut()
+    PostgresStore(postgres.new_database(_TEMPLATE))
     return lambda: postgres.new_database(f"test_{next(_numbers)}", _TEMPLATE)

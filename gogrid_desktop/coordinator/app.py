@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gogrid_desktop import __version__
 from gogrid_desktop.coordinator.crypto import open_vault
@@ -94,7 +95,7 @@ def create_app(settings: CoordinatorSettings, store: Store | None = None, failed
         await asyncio.gather(*tasks, return_exceptions=True)
         await grid.store.close()
 
-    app = FastAPI(title="GoGrid coordinator", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app = _App(title="GoGrid coordinator", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.state.desk = GridDesk(grid)
     app.state.grid = grid
     app.state.nodes = Lately[str, NodeRecord]()
@@ -105,9 +106,25 @@ def create_app(settings: CoordinatorSettings, store: Store | None = None, failed
     refusals: dict[type[Exception], Refuse] = {GoGridError: _refused, RequestValidationError: _not_understood}
     for kind, refuse in refusals.items():
         app.add_exception_handler(kind, refuse)
-    app.add_middleware(Front, endpoints=endpoints(of_nodes, of_submitters), refusals=refusals)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    front = Front(app.routed, endpoints=endpoints(of_nodes, of_submitters), refusals=refusals)
+    app.first = BodyLimit(front, max_bytes=settings.max_body_bytes)
     return app
+
+
+class _App(FastAPI):
+    """Everything comes to `first` before FastAPI sees it."""
+
+    first: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["app"] = self
+            await self.first(scope, receive, send)
+        else:
+            await self.routed(scope, receive, send)
+
+    async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
 
 
 def _ended(task: asyncio.Task[None], failed: Failed) -> None:

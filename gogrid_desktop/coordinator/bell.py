@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Iterable
-
-from cachetools import TTLCache
 
 from gogrid_desktop.coordinator.ports import Closing
 
 RECENT_S = 5.0
-MOST = 100_000
 
 
 class Bells:
     """Watches by request. `close` ends all of them at once: the coordinator stops.
 
     Who watches a request soon after he has looked at it misses nothing: what was rung while nobody watched is
-    remembered for `RECENT_S`.
+    remembered for `RECENT_S` at least.
     """
 
     def __init__(self) -> None:
         self._watches: dict[str, set[BellWatch]] = {}
         self._closed = False
-        self._recent: TTLCache[str, None] = TTLCache(MOST, RECENT_S)
+        self._recent, self._older = set[str](), set[str]()
+        self._turned_s = time.monotonic()
 
     def watch(self, request: str, *, ends: bool = False) -> BellWatch:
         watch = BellWatch(self, request, ends)
         self._watches.setdefault(request, set()).add(watch)
-        if request in self._recent:
+        if request in self._recent or request in self._older:
             watch.wake()
         if self._closed:
             watch.end()
@@ -36,10 +35,12 @@ class Bells:
 
     def ring(self, requests: Iterable[str], ended: Collection[str]) -> None:
         """These requests have changed; of those that are in `ended` a job has ended."""
+        if time.monotonic() - self._turned_s > RECENT_S:
+            self._recent, self._older, self._turned_s = set(), self._recent, time.monotonic()
         for request in requests:
             watches = self._watches.get(request, ())
             if not watches:
-                self._recent[request] = None
+                self._recent.add(request)
             for watch in watches:
                 if request in ended or not watch.ends:
                     watch.wake()

@@ -22,6 +22,7 @@ from gogrid_desktop.coordinator.store.port import Ahead, Tx
 from gogrid_desktop.coordinator.store.records import (
     AccountRecord,
     ApiKeyRecord,
+    ChunkRecord,
     JobRecord,
     ModelRecord,
     RequestRecord,
@@ -89,7 +90,8 @@ class GridDesk:
             choices = tuple(self._choice(tx, record, after[record.position]) for record in records)
             return replace(view, choices=choices)
 
-        return await self._grid.store.read(work, Ahead(JobRecord, "id", jobs))
+        whole = () if any(after) else (Ahead(ChunkRecord, "job", jobs),)
+        return await self._grid.store.read(work, Ahead(JobRecord, "id", jobs), *whole)
 
     async def touch_reader(self, request: str) -> None:
         self._grid.presence.read(request, self._grid.now())
@@ -107,10 +109,10 @@ class GridDesk:
         """Why no node that is known would take this request, in a sentence; "" if one would."""
         presence, minutes = self._grid.presence, round(self._grid.settings.node_known_s / 60)
         seen = f"was seen in the last {minutes} minutes"
-        if not any(submission.model in node.models for node in presence.known(now)):
-            return f"No machine that serves this model {seen}."
         nodes = presence.serving(submission.model, submission.kind, submission.priority, now)
         if not nodes:
+            if not any(submission.model in node.models for node in presence.known(now)):
+                return f"No machine that serves this model {seen}."
             work = work_of(submission.kind, submission.priority)
             return f"No machine that serves this model and takes {work} work {seen}."
         if any(node.share_with is ShareWith.EVERYONE for node in nodes):

@@ -163,7 +163,7 @@ def submission(
         deadline_s=wishes.deadline_s,
         rendered_at=rendered_at,
         idempotency_key=wishes.idempotency_key,
-        body_hash=body_hash(body),
+        body_hash=body_hash(body) if wishes.idempotency_key is not None else "",
     )
 
 

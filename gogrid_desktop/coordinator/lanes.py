@@ -14,7 +14,7 @@ from itertools import islice, tee
 from types import TracebackType
 
 from gogrid_desktop.coordinator.matching import Offer
-from gogrid_desktop.coordinator.store.port import PAGE, Tx
+from gogrid_desktop.coordinator.store.port import Tx
 from gogrid_desktop.coordinator.store.records import JobRecord
 from gogrid_desktop.protocol.grid import Priority
 
@@ -48,8 +48,8 @@ class Lanes:
         of_all: list[Iterator[JobRecord]] = []
         of_some: list[Iterator[JobRecord]] = []
         for (model, accounts), wanting in readers.items():
-            page = max(PAGE, sum(offer.free for offer in wanting))
-            lane = self._lane(self._tx.queued(model, self._now, accounts, page=page))
+            wanted = max(1, sum(offer.free for offer in wanting))  # what is read is kept from other replicas meanwhile
+            lane = self._lane(self._tx.queued(model, self._now, accounts, page=wanted))
             (of_all if accounts is None else of_some).append(_while_wanted(lane, wanting))
         last = ""
         for record in _merged(islice(_merged(lanes), MAX_LOOKED_AT) for lanes in (of_all, of_some)):

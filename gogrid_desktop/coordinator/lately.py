@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -20,11 +21,21 @@ class Lately(Generic[K, V]):
 
     def __init__(self) -> None:
         self._kept: TTLCache[K, V] = TTLCache(MOST, KEPT_S)
+        self._asking: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
         if (kept := self._kept.get(key)) is not None:
             return kept
-        found = await ask()
+        asking = self._asking.get(key)
+        if asking is None:  # once for all who want to know it now
+            asking = self._asking[key] = asyncio.create_task(self._ask(key, ask))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
+        try:
+            found = await ask()
+        finally:
+            del self._asking[key]
         if found is not None:
             self._kept[key] = found
         return found

@@ -6,12 +6,14 @@ replicas. After a start nobody counts as silent for a while: a coordinator's abs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from gogrid_desktop.coordinator.store.records import NodeRecord
 from gogrid_desktop.coordinator.store.unsaid import Unsaid
-from gogrid_desktop.protocol.grid import LEASE_S, REPORTS_PER_S, JobKind, NodeState, Priority
+from gogrid_desktop.protocol.grid import LEASE_S, REPORTS_PER_S, JobKind, NodeState, Priority, Work, work_of
 
 
 @dataclass(slots=True)
@@ -23,29 +25,48 @@ class _Node:
     state: NodeState = field(default_factory=NodeState)
 
 
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """Nodes that take some jobs; all of them are known until then."""
+
+    nodes: list[NodeRecord]
+    until: float
+
+
+_offer = attrgetter("models", "kinds", "work", "account", "share_with", "groups")
+
+
 class Presence:
     def __init__(self, now: float, known_s: float, unsaid: Unsaid) -> None:
         self._since = now
         self._known_s = known_s
         self._nodes: dict[str, _Node] = {}
         self._unsaid = unsaid
+        self._serving: dict[tuple[str, JobKind, Work], _Serving] = {}
 
     def learn(self, nodes: Iterable[NodeRecord]) -> None:
         """What the database knows of nodes: all of them at the start, later those whose offer changed."""
         for record in nodes:
-            node = self._nodes.setdefault(record.id, _Node(record, record.last_seen))
+            node = self._nodes.get(record.id)
+            if node is None or _offer(node.record) != _offer(record):
+                self._serving.clear()
+            if node is None:
+                node = self._nodes[record.id] = _Node(record, record.last_seen)
             node.record = record
 
     def heard(self, last_seen: Mapping[str, float]) -> None:
         """When nodes called, here or elsewhere."""
         for id, at in last_seen.items():
             if node := self._nodes.get(id):
-                node.last_seen = max(node.last_seen, at)
+                self._move(node, max(node.last_seen, at))
 
     def saw(self, record: NodeRecord, now: float) -> None:
         """A call of this node, with what the database has of it."""
-        node = self._nodes.setdefault(record.id, _Node(record, now))
-        node.record, node.last_seen = record, now
+        node = self._nodes.get(record.id)
+        if node is None or node.record is not record:
+            self.learn([record])
+            node = self._nodes[record.id]
+        self._move(node, now)
         self._unsaid.nodes[record.id] = now
 
     def allow_report(self, node: str, now: float) -> bool:
@@ -69,6 +90,7 @@ class Presence:
     def shift(self, gap_s: float, now: float) -> None:
         """Nobody was there, or the clock was set: all begins anew."""
         self._since = now
+        self._serving.clear()
         for node in self._nodes.values():
             node.last_seen += gap_s
 
@@ -82,7 +104,19 @@ class Presence:
 
     def serving(self, model: str, kind: JobKind, priority: Priority, now: float) -> list[NodeRecord]:
         """Known nodes that take such jobs, though perhaps not from everyone."""
-        return [node for node in self.known(now) if node.takes(model, kind, priority)]
+        key = (model, kind, work_of(kind, priority))
+        kept = self._serving.get(key)
+        if kept is None or now > kept.until:
+            taking = [node for node in self._nodes.values() if node.record.takes(model, kind, priority)]
+            known = [node for node in taking if now - node.last_seen <= self._known_s]
+            until = min((node.last_seen for node in known), default=math.inf) + self._known_s
+            kept = self._serving[key] = _Serving([node.record for node in known], until)
+        return kept.nodes
+
+    def _move(self, node: _Node, last_seen: float) -> None:
+        if last_seen - node.last_seen > self._known_s:
+            self._serving.clear()
+        node.last_seen = last_seen
 
     def read(self, request: str, now: float) -> None:
         """A reader of this request is there."""

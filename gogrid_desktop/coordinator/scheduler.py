@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from gogrid_desktop.coordinator.grid import Grid
@@ -102,7 +102,9 @@ class Matchmaker:
         for poll in polls.values():
             poll.tried = True
         grid, now = self._grid, self._grid.now()
-        serving = grid.presence.calling(now, SERVING_S)
+
+        def serving() -> list[NodeRecord]:
+            return grid.presence.calling(now, SERVING_S)
 
         def claim(tx: Tx) -> dict[str, list[Lease]]:
             matched = _match(tx, polls, serving, now)
@@ -201,17 +203,24 @@ def _offer(poll: _Poll, running: int, alone: bool, groups_of: Mapping[str, tuple
     )
 
 
-def _match(tx: Tx, polls: dict[str, _Poll], serving: list[NodeRecord], now: float) -> list[tuple[JobRecord, Offer]]:
+def _match(
+    tx: Tx, polls: dict[str, _Poll], serving: Callable[[], list[NodeRecord]], now: float
+) -> list[tuple[JobRecord, Offer]]:
     """What to give out now. `serving`: nodes that could take a job instead of one to avoid."""
     load = tx.load(polls)
-    groups_of = _groups_of(tx, [*(poll.call for poll in polls.values()), *serving])
+    groups_of = _groups_of(tx, [poll.call for poll in polls.values()])
     offers = [_offer(poll, *load.get(node, (0, False)), groups_of) for node, poll in polls.items()]
-    others = [(node, _accounts(node, node.account, groups_of)) for node in serving]
+
+    @cache
+    def others() -> list[tuple[NodeRecord, frozenset[str] | None]]:
+        nodes = serving()
+        groups_of = _groups_of(tx, nodes)
+        return [(node, _accounts(node, node.account, groups_of)) for node in nodes]
 
     def elsewhere(record: JobRecord) -> bool:
         return any(
             node.takes(record.model, record.kind, record.priority) and (accounts is None or record.account in accounts)
-            for node, accounts in others
+            for node, accounts in others()
             if node.id not in record.job.avoid
         )
 

@@ -97,6 +97,7 @@ def serve(settings: CoordinatorSettings, listening: socket.socket, ready: Callab
         access_log=False,
         lifespan="on",
         ws="none",
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
     )

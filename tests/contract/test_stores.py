@@ -93,6 +93,19 @@ async def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
     assert await store.read(lambda tx: tx.one(NodeRecord, token_hash="other")) is None
 
 
+async def test_all_characters_and_bytes_come_back(store: Store) -> None:
+    names = ["", '"', "\\", "{a,b}", "NULL", "é\n\u2028\U0001f600", "'", "\\x00", " "]
+    invites = [InviteRecord(f"i{place}", f"h{place}", 2**60, -1e-9, 1e300, name) for place, name in enumerate(names)]
+    sealed = request("bytes", body=bytes(range(256)), idempotency_key=None)
+    await fill(store, *invites, sealed)
+    found = await store.read(lambda tx: tx.find(InviteRecord))
+    assert sorted(found, key=lambda one: one.id) == invites
+    assert await store.read(lambda tx: tx.one(RequestRecord, id="bytes")) == sealed
+    moved = [replace(one, account=f"{one.account}!") for one in invites]
+    await store.write(lambda tx: (tx.find(InviteRecord, id=[one.id for one in moved]), tx.put(*moved)))
+    assert sorted(await store.read(lambda tx: tx.find(InviteRecord)), key=lambda one: one.id) == moved
+
+
 async def test_putting_again_replaces(store: Store) -> None:
     await store.write(lambda tx: tx.put(InviteRecord("i", "h", 2, 1.0, 2.0)))
     await store.write(lambda tx: tx.put(InviteRecord("i", "h", 1, 1.0, 2.0)))

@@ -89,6 +89,10 @@ class _Shared:
                 if of is kind:
                     self.find(of, {field: sorted(values)})
 
+    def asked(self, kind: type[Record], field: str, value: str) -> bool:
+        """Whether the database was asked for all records of a kind with this value."""
+        return (kind, field, value) in self._answered
+
     def find(self, kind: type[R], equal: Mapping[str, Collection[str]]) -> list[_Key]:
         """Keys of all records that the database has with these values; they are in `known` then."""
         for field, values in equal.items():
@@ -205,6 +209,9 @@ class WorkTx:
         return self._whole().unread(now)
 
     def chunks(self, job: str, after_bytes: int = -1) -> list[ChunkRecord]:
+        if self._shared.asked(ChunkRecord, "job", job):
+            found = (one for one in self.find(ChunkRecord, job=job) if one.bytes_before + one.bytes > after_bytes)
+            return sorted(found, key=lambda one: (one.tokens_before, one.bytes_before))
         return self._whole().chunks(job, after_bytes)
 
     def touch(self, unsaid: Unsaid, now: float) -> None:

@@ -12,19 +12,19 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import psycopg
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from gogrid_desktop.coordinator.store.group import Base
 from gogrid_desktop.coordinator.store.migrate import upgrade
 from gogrid_desktop.coordinator.store.port import Ahead, Tx
 from gogrid_desktop.coordinator.store.sql import SqlTx
 from gogrid_desktop.coordinator.store.statements import Statements
-from gogrid_desktop.coordinator.store.threads import Threads
+from gogrid_desktop.coordinator.store.together import Together
 from gogrid_desktop.errors import BadInput, GoGridError, StorageAway, StorageFull
 
 log = logging.getLogger(__name__)
@@ -56,28 +56,26 @@ class PostgresStore:
             "tcp_user_timeout": ANSWER_S * 1000,
             "options": f"-c statement_timeout={ANSWER_S * 1000} -c timezone=UTC",
         }
-        self._engine = create_engine(self._url, pool_size=WRITERS + READERS, hide_parameters=True, connect_args=options)
-        self._writer = Threads("store-write", WRITERS, lambda work: self._run(work, locks=True))
-        self._reader = Threads("store-read", READERS, lambda work: self._run(work, locks=False))
-        self._teller = ThreadPoolExecutor(1, "store-tell")
+        pool = {"pool_size": WRITERS + READERS + 1, "hide_parameters": True, "connect_args": options}
+        self._engine = create_async_engine(self._url.set(drivername="postgresql+psycopg_async"), **pool)
+        self._writer = Together("store-write", WRITERS, lambda work: self._run(work, locks=True))
+        self._reader = Together("store-read", READERS, lambda work: self._run(work, locks=False))
         self._ahead_s = self._clock_set_s = 0.0
         try:
-            self._migrate()
-        except (StorageAway, DBAPIError) as error:
-            self._engine.dispose()
-            reason = error.message if isinstance(error, StorageAway) else f"It says: {_first_line(error)}."
+            self._migrate(create_engine(self._url, poolclass=NullPool, hide_parameters=True, connect_args=options))
+        except DBAPIError as error:
+            away = _translated(error, getattr(error.orig, "sqlstate", None))
+            reason = away.message if isinstance(away, StorageAway) else f"It says: {_first_line(error)}."
             raise GoGridError(
                 f"The database cannot be opened. {reason}", "Check --database, and that PostgreSQL runs."
             ) from error
 
-    def _migrate(self) -> None:
-        def whole(connection: Connection) -> None:
+    def _migrate(self, engine: Engine) -> None:
+        with engine.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             upgrade(connection)
             self._set_clock(connection)
-
-        self._transact(whole)
 
     async def write(self, work: Callable[[Tx], T], *ahead: Ahead) -> T:
         return await self._writer.later(work, ahead)
@@ -87,9 +85,9 @@ class PostgresStore:
 
     async def tell(self, words: str) -> None:
         def notify(connection: Connection) -> None:
-            connection.execute(text("SELECT pg_notify(:channel, :words)"), {"channel": CHANNEL, "words": words})
+            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, words))
 
-        await asyncio.get_running_loop().run_in_executor(self._teller, self._transact, notify)
+        await self._transact(notify)
 
     async def told(self) -> AsyncGenerator[str, None]:
         dsn = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -109,39 +107,34 @@ class PostgresStore:
         return time.monotonic() + self._ahead_s
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._shut)
-
-    def _shut(self) -> None:
-        self._reader.close()
-        self._writer.close()
-        self._teller.shutdown()
-        self._engine.dispose()
+        await self._reader.close()
+        await self._writer.close()
+        await self._engine.dispose()
 
     def _set_clock(self, connection: Connection) -> None:
         """Half of the time that the question took has passed since the answer was true."""
         asked = time.monotonic()
-        now = float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        now = float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
         self._clock_set_s = time.monotonic()
-        self._teller = ThreadPoolExecutor(1, "store-tell")
         self._ahead_s = now - (asked + self._clock_set_s) / 2
 
-    def _run(self, work: Callable[[Base], T], *, locks: bool) -> T:
+    async def _run(self, work: Callable[[Base], T], *, locks: bool) -> T:
         def whole(connection: Connection) -> T:
             if time.monotonic() - self._clock_set_s > CLOCK_S:
                 self._set_clock(connection)
             return work(SqlTx(connection, _STATEMENTS, locks=locks))
 
-        return self._transact(whole)
+        return await self._transact(whole)
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    async def _transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction; again where it is sure that nothing came of it. Raises StorageError."""
         for time_left in reversed(range(_TIMES)):
             committing = False
             try:
-                with self._engine.connect() as connection:
-                    result = work(connection)
+                async with self._engine.connect() as connection:
+                    result = await connection.run_sync(work)
                     committing = True
-                    connection.commit()
+                    await connection.commit()
                     return result
             except DBAPIError as error:
                 code = getattr(error.orig, "sqlstate", None)

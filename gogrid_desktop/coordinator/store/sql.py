@@ -62,7 +62,7 @@ class SqlTx:
             by_kind.setdefault(type(record), []).append(to_row(record))
         for kind, table in TABLE_OF.items():  # in the order of their references
             if rows := by_kind.get(kind):
-                self.connection.execute(self._its.upsert(table), rows)
+                self.connection.execute(self._its.upsert(table), self._its.rows(rows))
 
     def change(self, pairs: Iterable[tuple[Record, Record]]) -> None:
         """See `group.Base`."""
@@ -75,7 +75,7 @@ class SqlTx:
                 key = {f"key_{column.name}": new[column.name] for column in table.primary_key}
                 alike.setdefault((table, changed), []).append(key | {name: new[name] for name in changed})
         for (table, changed), rows in alike.items():
-            self.connection.execute(statements.change(table, changed), rows)
+            self.connection.execute(self._its.change(table, changed), self._its.rows(rows))
 
     def queued(
         self,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -22,7 +23,7 @@ from gogrid_desktop.coordinator.store.one_process import OneProcess
 from gogrid_desktop.coordinator.store.port import Ahead, Tx
 from gogrid_desktop.coordinator.store.sql import SqlTx
 from gogrid_desktop.coordinator.store.statements import Statements
-from gogrid_desktop.coordinator.store.threads import Threads
+from gogrid_desktop.coordinator.store.together import Together
 from gogrid_desktop.errors import GoGridError, StorageFull
 from gogrid_desktop.paths import private_dir
 
@@ -54,12 +55,14 @@ class SqliteStore(OneProcess):
             ) from error
 
     async def write(self, work: Callable[[Tx], T], *ahead: Ahead) -> T:
-        return await self._writer.threads.later(work, ahead)
+        return await self._writer.together.later(work, ahead)
 
     async def read(self, work: Callable[[Tx], T], *ahead: Ahead) -> T:
-        return await self._reader.threads.later(work, ahead)
+        return await self._reader.together.later(work, ahead)
 
     async def close(self) -> None:
+        for side in (self._reader, self._writer):
+            await side.together.close()
         await asyncio.to_thread(self._shut)
 
     def _shut(self) -> None:
@@ -73,9 +76,8 @@ class _Side:
     def __init__(self, path: Path, name: str, threads: int, begin: str, pragmas: tuple[str, ...]) -> None:
         url = f"sqlite:///{path}"
         self.engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=threads, hide_parameters=True)
-        self.threads = Threads(
-            name, threads, lambda work: self.run(lambda it: work(SqlTx(it, _STATEMENTS, locks=False)))
-        )
+        self._threads = ThreadPoolExecutor(threads, name)
+        self.together = Together(name, threads, self._whole)
         self._begin = begin
 
         @event.listens_for(self.engine, "connect")
@@ -83,12 +85,18 @@ class _Side:
             for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}").close()
 
+    async def _whole(self, work: Callable[[SqlTx], T]) -> T:
+        def there() -> T:
+            return self.run(lambda connection: work(SqlTx(connection, _STATEMENTS, locks=False)))
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, there)
+
     def run(self, work: Callable[[Connection], T]) -> T:
         with self.engine.connect() as connection:
             return _transact(connection, self._begin, work)
 
     def shut(self) -> None:
-        self.threads.close()
+        self._threads.shutdown()
         self.engine.dispose()
 
 

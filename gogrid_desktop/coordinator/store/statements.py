@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
+    cast,
     delete,
     func,
     or_,
@@ -26,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gogrid_desktop.coordinator.store.arrays import Texts
 from gogrid_desktop.coordinator.store.tables import MOVING, accounts, chunks, jobs, nodes, requests, verdicts
 
 #: Requests purged in one transaction.
@@ -64,10 +67,29 @@ class Statements:
 
     @cache  # noqa: B019 - one of each lives as long as the process
     def upsert(self, table: Table) -> Any:
+        """Takes rows as `rows` makes them."""
         fresh: Any = (postgresql.insert if self._postgres else sqlite.insert)(table)
         kept = {*table.primary_key.columns.keys(), *MOVING.get(table, ())}
         changed = {column.name: fresh.excluded[column.name] for column in table.c if column.name not in kept}
+        if self._postgres:
+            columns = {column.name: column for column in table.c}
+            fresh = fresh.from_select(list(columns), select(_unnested(columns)))
         return fresh.on_conflict_do_update(index_elements=table.primary_key, set_=changed)
+
+    @cache  # noqa: B019
+    def change(self, table: Table, columns: tuple[str, ...]) -> Update:
+        """These columns of the rows with the keys `key_...`. Takes rows as `rows` makes them."""
+        keys = {f"key_{column.name}": column for column in table.primary_key}
+        if self._postgres:
+            new = _unnested(keys | {name: table.c[name] for name in columns})
+            same = [column == new.c[name] for name, column in keys.items()]
+            return update(table).where(*same).values({name: new.c[name] for name in columns})
+        same = [column == bindparam(name) for name, column in keys.items()]
+        return update(table).where(*same).values({name: bindparam(name) for name in columns})
+
+    def rows(self, rows: list[dict[str, Any]]) -> Any:
+        """Rows as one array for each column, where the database takes all of them in one statement."""
+        return {name: [row[name] for row in rows] for name in rows[0]} if self._postgres else rows
 
     @cache  # noqa: B019
     def find(self, table: Table, equal: frozenset[str], one_of: frozenset[str], lock: bool) -> Select[Any]:
@@ -112,11 +134,11 @@ touch_readers = (
 )
 
 
-@cache
-def change(table: Table, columns: tuple[str, ...]) -> Update:
-    """These columns of one row each."""
-    same = [column == bindparam(f"key_{column.name}") for column in table.primary_key]
-    return update(table).where(*same).values({name: bindparam(name) for name in columns})
+def _unnested(columns: Mapping[str, Column[Any]]) -> Any:
+    """Rows made of arrays, one for each column, which are the parameters of these names."""
+    arrays = (cast(bindparam(name, type_=Texts(column.type)), ARRAY(column.type)) for name, column in columns.items())
+    typed = (Column(name, column.type) for name, column in columns.items())
+    return func.unnest(*arrays).table_valued(*typed, name="new").render_derived()
 
 
 leased = select(jobs).where(jobs.c.leased_to.is_not(None))
