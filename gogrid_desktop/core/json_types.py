@@ -104,10 +104,10 @@ def integer(said: Mapping[str, Any], path: str) -> str:
 
 def types_of(said: Mapping[str, Any], path: str) -> list[str]:
     """The types that are allowed; without `type`, those that the other keywords are about, or all."""
-    kinds = said.get("type")
-    if kinds is None:
+    if "type" not in said:
         about = [kind for kind, keywords in KEYWORDS.items() if keywords & said.keys()]
         return about or ["value"]
+    kinds = said["type"]
     listed = kinds if isinstance(kinds, list) and kinds else [kinds]
     for kind in listed:
         if not isinstance(kind, str) or kind not in KEYWORDS:

@@ -99,6 +99,7 @@ BAD = [
     ([], "schema is []; an object is needed."),
     (False, "schema is False; an object is needed."),
     ({"type": "text"}, "schema.type is 'text'; it can be object, array, string"),
+    ({"type": None, "const": 1}, "schema.type is None; it can be object, array, string"),
     ({"not": {}}, "schema.not is not offered; leave it out."),
     ({"properties": {"a": {"pattern": "^x$"}}}, "schema.properties.a.pattern is not offered; leave it out."),
     ({"items": {"anyOf": [{"type": "null"}, {"if": {}}]}}, "schema.items.anyOf[1].if is not offered"),
