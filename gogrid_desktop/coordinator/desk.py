@@ -68,8 +68,14 @@ class GridDesk:
                 raise Unservable(why)
             return earlier
         order_at = grid.fairness.place(submission.account, submission.priority, submission.deadline_s, cost_s, now)
-        view = await grid.store.write(work)
-        grid.committed(work=True)
+        queued = False
+        try:
+            view = await grid.store.write(work)
+            queued = view.id == submission.id
+        finally:
+            if not queued:  # a repeat takes nobody's time
+                grid.fairness.give_back(submission.account, cost_s)
+        grid.committed(work=queued)
         return view
 
     def watch(self, request: str, *, ends: bool = False) -> BellWatch:

@@ -24,6 +24,12 @@ class Fairness:
         self._unsaid.charge(account, expected_s)
         return order_at
 
+    def give_back(self, account: str, seconds: float) -> None:
+        """What was charged, and turns out to take nobody's time."""
+        if seconds:
+            self._next_at[account] = self._next_at.get(account, 0.0) - seconds
+            self._unsaid.charge(account, -seconds)
+
     def learn(self, next_at: Mapping[str, float], now: float) -> None:
         """What the database has, for all accounts whose next request begins later than now."""
         charges = self._unsaid.charges

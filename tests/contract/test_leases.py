@@ -490,3 +490,12 @@ async def test_the_model_in_memory_is_preferred(world: World) -> None:
         cold.call(models_on_disk=(MODEL,)), warm.call(models_on_disk=(), models_resident=(MODEL,))
     )
     assert [len(answer.leases) for answer in answers] == [0, 1]
+
+
+async def test_a_repeat_of_a_request_is_not_charged_again(world: World) -> None:
+    await world.node()
+    first = await world.ask(idempotency_key="k")
+    charged = dict(world.grid.unsaid.charges)
+    assert await world.ask(idempotency_key="k") == first
+    assert charged[world.account.id] > 0
+    assert world.grid.unsaid.charges == pytest.approx(charged)
